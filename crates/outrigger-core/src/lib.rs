@@ -1,0 +1,27 @@
+//! Routing decisions: match, plan, attempt loop, health, breaker, price.
+//!
+//! Pure: this crate never reads a clock, a random source, a file or a socket. Time is a [`Tick`], randomness is a seed, and
+//! both are arguments; so the data plane and a simulator under a virtual clock drive exactly the same decisions.
+//!
+//! ```text
+//! Table ──► Router::matching(call) ──► plan(…, &Health, now, seed) ──► Dispatch ──next/observe──► Step
+//!   ▲                                        ▲                             │
+//! compiled from objects                 evidence, outlives tables  ◄───────┘
+//! ```
+#![no_std]
+extern crate alloc;
+
+pub mod outcome;
+pub mod price;
+pub mod secret;
+pub mod table;
+pub mod time;
+
+pub use outcome::{Class, Outcome};
+pub use price::{PicoUsd, Price, Usage};
+pub use secret::Secret;
+pub use table::{
+    Attempts, Auth, Balance, Baseline, Breaker, Candidate, Dialect, Endpoint, Match, ModelFacts, ModelPattern, Origin, PathPattern,
+    Provider, Quirks, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Timeouts,
+};
+pub use time::Tick;

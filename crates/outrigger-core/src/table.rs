@@ -1,0 +1,361 @@
+//! The routing table: what the compile step makes of the objects and what a snapshot carries. Plain data without key bytes; references
+//! between its parts are indices into its own lists.
+
+use crate::{price::Price, time::millis};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// One namespace's routing, complete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// The namespace whose sidecars use it.
+    pub namespace: String,
+    /// One per `ProviderKey` in use.
+    pub providers: Vec<Provider>,
+    /// One per (provider, model) in use.
+    pub targets: Vec<Target>,
+    /// In order of precedence where two claim one model (see [`ModelPattern`]).
+    pub routes: Vec<Route>,
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// OpenAI's API and whatever speaks it.
+    OpenAi,
+    /// Anthropic's Messages API.
+    Anthropic,
+}
+
+/// An endpoint that routes serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Endpoint {
+    /// `POST /chat/completions`
+    Chat,
+    /// `POST /messages` and `POST /messages/count_tokens`
+    Messages,
+    /// `POST /embeddings`
+    Embeddings,
+}
+
+/// Where a key may go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Host name or address, lower case, IPv6 without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// `http` or `https`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plain text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// How a provider knows us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Auth {
+    /// By one of the ring's keys.
+    ApiKey,
+    /// Not at all.
+    None,
+}
+
+/// A `ProviderKey`, resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider {
+    /// Its name as metrics and headers show it: `name`, or `namespace/name` where it lives in another namespace.
+    pub label: String,
+    /// The catalogue's name: `openai`, `anthropic`, `mistral` … or `custom`.
+    pub provider: String,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Where it lives.
+    pub origin: Origin,
+    /// Prefix of every path, without a trailing slash: `/v1`.
+    pub path: String,
+    /// Extra request headers, never a credential.
+    pub headers: Vec<(String, String)>,
+    /// PEM certificates to trust beside the public ones.
+    pub ca_pem: Option<String>,
+    /// How it knows us.
+    pub auth: Auth,
+    /// Its keys; empty for [`Auth::None`].
+    pub ring: Vec<RingKey>,
+    /// Paths that are forwarded as they are.
+    pub passthrough: Vec<PathPattern>,
+    /// What it does differently from its dialect's origin.
+    pub quirks: Quirks,
+}
+
+/// One key of a ring, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingKey {
+    /// Name inside the ring.
+    pub name: String,
+    /// Identity of the bytes: `namespace/name/key.version`. A rotated key is another id and starts clean.
+    pub id: String,
+    /// Share of the traffic inside the ring, at least 1.
+    pub weight: u32,
+}
+
+/// A path that a pass-through serves: exact, or everything below a trailing `/*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathPattern {
+    /// Starts with `/`, without the star.
+    pub path: String,
+    /// Ended in `/*`.
+    pub subtree: bool,
+}
+
+/// Deviations that are data, not code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quirks {
+    /// Knows `stream_options.include_usage`.
+    pub stream_options: bool,
+    /// The field for the token limit: `max_completion_tokens` (true) or `max_tokens`.
+    pub max_completion_tokens: bool,
+    /// Reports usage in the last chunk without being asked.
+    pub usage_unasked: bool,
+    /// Top-level request fields that it refuses and that are left out when a call is *translated* for it.
+    pub drops: Vec<String>,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self {
+            stream_options: true,
+            max_completion_tokens: true,
+            usage_unasked: false,
+            drops: Vec::new(),
+        }
+    }
+}
+
+/// A model at a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Index into [`Table::providers`].
+    pub provider: usize,
+    /// Which model.
+    pub model: TargetModel,
+    /// `key/model` as metrics and headers show it; `key/*` for the model that was asked for.
+    pub label: String,
+}
+
+/// The model of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetModel {
+    /// Always this one.
+    Fixed {
+        /// The provider's name of it.
+        name: String,
+        /// What is known of it.
+        facts: ModelFacts,
+    },
+    /// The one that the client asked for.
+    AsAsked {
+        /// What is known of those that the route may be asked for, by name.
+        facts: BTreeMap<String, ModelFacts>,
+    },
+}
+
+/// What is known of a model. `None` = not known, which is never zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// Input window, tokens.
+    pub context_window: Option<u32>,
+    /// Most output tokens of one call.
+    pub max_output: Option<u32>,
+    /// Price, the provider key's markup and overrides applied.
+    pub price: Option<Price>,
+    /// Thinks before it answers: its first token may take ten times as long.
+    pub reasoning: bool,
+    /// Calls tools; `None` = not known.
+    pub tools: Option<bool>,
+    /// Takes images.
+    pub vision: Option<bool>,
+    /// Honours a JSON schema.
+    pub json_schema: Option<bool>,
+}
+
+/// A `ModelRoute`, resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What clients may ask for.
+    pub models: Vec<ModelPattern>,
+    /// What it would have cost.
+    pub baseline: Option<Baseline>,
+    /// First match wins.
+    pub rules: Vec<Rule>,
+    /// The attempt budget.
+    pub attempts: Attempts,
+    /// When a target is left.
+    pub breaker: Breaker,
+}
+
+/// A model name, or a prefix of model names. Exact beats prefix, the longer prefix wins, then the earlier route of the table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ModelPattern {
+    /// Without the star.
+    pub name: String,
+    /// Ended in `*`.
+    pub prefix: bool,
+}
+
+/// The model against which savings are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// `provider/model`.
+    pub label: String,
+    /// Its price.
+    pub price: Option<Price>,
+}
+
+/// One rule of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// All given conditions must hold.
+    pub when: Match,
+    /// Where calls may go.
+    pub candidates: Vec<Candidate>,
+    /// How candidates of one priority share.
+    pub balance: Balance,
+}
+
+/// Conditions on a call; an empty list or map is no condition. Inside one list any member suffices; all headers and metadata must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    /// `x-outrigger-task` or `metadata.task`.
+    pub tasks: Vec<String>,
+    /// Request headers: lower-case name, exact value.
+    pub headers: Vec<(String, String)>,
+    /// `x-outrigger-metadata` or the body's `metadata`.
+    pub metadata: BTreeMap<String, String>,
+    /// Endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A target inside a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Index into [`Table::targets`].
+    pub target: usize,
+    /// Lower is tried first. The route's last resort comes as one more priority behind every rule's own.
+    pub priority: u32,
+    /// Share inside one priority; 0 = only when every other of that priority is unavailable.
+    pub weight: u32,
+    /// The route's, with this target's own on top.
+    pub timeouts: Timeouts,
+}
+
+/// How candidates of one priority share the calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Balance {
+    /// By weight.
+    #[default]
+    Weighted,
+}
+
+/// The four clocks and the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// To a connection, TLS included.
+    #[serde(with = "millis")]
+    pub connect: Duration,
+    /// From the request sent to the head of a unary answer.
+    #[serde(with = "millis")]
+    pub response: Duration,
+    /// From the request sent to the first content event of a stream; × 10 for reasoning models.
+    #[serde(with = "millis")]
+    pub first_token: Duration,
+    /// The longest silence inside a stream or a unary body.
+    #[serde(with = "millis")]
+    pub between_tokens: Duration,
+    /// The whole request, all attempts.
+    #[serde(with = "millis")]
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            response: Duration::from_secs(300),
+            first_token: Duration::from_secs(60),
+            between_tokens: Duration::from_secs(60),
+            total: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The attempt budget of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempts {
+    /// The first one included, 1 to 16.
+    pub max: u32,
+    /// First wait where nothing untried is left; doubles, jittered.
+    #[serde(with = "millis")]
+    pub backoff_base: Duration,
+    /// Longest such wait.
+    #[serde(with = "millis")]
+    pub backoff_max: Duration,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            max: 4,
+            backoff_base: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(2),
+        }
+    }
+}
+
+/// When a target is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Slowness; absent = the in-flight age still counts, with a threshold of 2 s while nothing is learnt.
+    pub slow: Option<SlowRule>,
+    /// Share of failed attempts, in millionths, that opens a target; absent = 200,000.
+    pub error_rate_ppm: Option<u32>,
+}
+
+/// A latency threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowRule {
+    /// Which time.
+    pub of: SlowOf,
+    /// Which quantile, in millionths.
+    pub quantile_ppm: u32,
+    /// Above this the target is slow.
+    #[serde(with = "millis")]
+    pub threshold: Duration,
+}
+
+/// The time that a slow rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlowOf {
+    /// To the first content event of a stream, the whole of a unary answer: what the caller waits for.
+    FirstContent,
+    /// The whole answer.
+    Total,
+    /// Per generated token.
+    PerToken,
+}

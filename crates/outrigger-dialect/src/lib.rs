@@ -1,0 +1,1 @@
+//! LLM wire formats as pure translation: client dialects in, provider dialects out.

@@ -1,0 +1,1 @@
+//! Scripted LLM providers with fault injection, for demonstrations and tests.

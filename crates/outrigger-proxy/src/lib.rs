@@ -1,0 +1,1 @@
+//! The data plane: accepts calls, drives attempts, streams answers, keeps the account.
