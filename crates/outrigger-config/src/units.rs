@@ -7,6 +7,7 @@ mod bytes;
 mod decimal;
 mod duration;
 
+pub(crate) use base_url::Shown;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use bytes::parse_bytes;
 pub use decimal::{Markup, parse_money, parse_ratio};

@@ -9,6 +9,7 @@ mod provider_key;
 pub(crate) mod rules;
 
 pub use crds::crds;
+pub(crate) use crds::schema;
 pub use model_route::{
     Attempts, Backoff, Balance, Baseline, Breaker, Endpoint, Errors, HeaderMatch, KeyRef, Match, ModelRoute, ModelRouteSpec,
     ModelRouteStatus, ResolvedTarget, Rule, Slow, SlowOf, Target, Timeouts,

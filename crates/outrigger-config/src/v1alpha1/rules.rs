@@ -98,7 +98,7 @@ pub(crate) fn violations(rules: &'static [Rule], object: &Value) -> Vec<Violatio
     let mut blamed = HashSet::new();
     for rule in rules {
         for place in rule.at {
-            each(object, place, String::new(), &mut |path, value| {
+            each(object, place, "", &mut |path, value| {
                 let field = join(path, rule.blame);
                 if !rule.holds(value) && blamed.insert(field.clone()) {
                     let text = value.as_str().filter(|_| rule.blame.is_empty()).map(str::to_owned);
@@ -120,27 +120,27 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 }
 
 /// Visits every value of `object` that `place` names, with its path.
-fn each(value: &Value, place: &str, path: String, visit: &mut dyn FnMut(&str, &Value)) {
+fn each(value: &Value, place: &str, path: &str, visit: &mut dyn FnMut(&str, &Value)) {
     let (step, rest) = place.split_once('.').unwrap_or((place, ""));
     let (name, members) = match step.strip_suffix("[]") {
         Some(name) => (name, true),
         None => (step, false),
     };
     let Some(value) = value.get(name) else { return };
-    let path = join(&path, name);
-    let mut deeper = |value: &Value, path: String| {
+    let path = join(path, name);
+    let mut deeper = |value: &Value, path: &str| {
         if rest.is_empty() {
-            visit(&path, value);
+            visit(path, value);
         } else {
             each(value, rest, path, visit);
         }
     };
     if members {
         for (at, member) in value.as_array().into_iter().flatten().enumerate() {
-            deeper(member, format!("{path}[{at}]"));
+            deeper(member, &format!("{path}[{at}]"));
         }
     } else {
-        deeper(value, path);
+        deeper(value, &path);
     }
 }
 
