@@ -4,6 +4,7 @@
 
 pub mod report;
 pub mod scan;
+pub mod splice;
 pub mod sse;
 pub mod usage;
 
