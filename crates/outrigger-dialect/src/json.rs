@@ -36,6 +36,8 @@ pub(crate) enum Kind {
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the contents of the last string began.
+    string_at: usize,
     /// Containers entered and not left.
     depth: u32,
     /// The text was cut off: a string without an end goes up to the end of the bytes.
@@ -47,6 +49,7 @@ impl<'a> Reader<'a> {
         Self {
             bytes,
             at: 0,
+            string_at: 0,
             depth: 0,
             cut: false,
         }
@@ -63,6 +66,11 @@ impl<'a> Reader<'a> {
     /// Offset of the next unread byte.
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// Offset of the contents of the string or key that was read last.
+    pub(crate) fn string_at(&self) -> usize {
+        self.string_at
     }
 
     #[inline]
@@ -165,6 +173,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
         self.eat(b'"')?;
         let start = self.at;
+        self.string_at = start;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let Some(quote) = next_quote(rest) else {

@@ -3,6 +3,8 @@
 //! Nothing here opens a socket, reads a clock or waits: bytes in, bytes and facts out.
 
 pub mod report;
+pub mod scan;
+pub mod splice;
 pub mod sse;
 pub mod usage;
 
