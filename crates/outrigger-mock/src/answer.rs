@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::behaviour::{Behaviour, BodyFault, ErrorScript, Gzip};
 use crate::place::{Dialect, Endpoint};
-use crate::play::{Audience, Content, Event, Tape};
+use crate::play::{Audience, Tape};
 use crate::registry::lock;
 use crate::reply::Reply;
+use crate::score::{Content, Event};
 use crate::serve::Exchange;
 use crate::{anthropic, fault, files, models, openai, realtime};
 
@@ -21,21 +22,44 @@ const HTML: &str = "text/html; charset=utf-8";
 /// An error that the provider answers with.
 pub(crate) struct Refusal {
     status: u16,
-    error: ErrorScript,
+    error: Box<ErrorScript>,
 }
 
 impl Refusal {
     /// The usual error of a status.
     pub(crate) fn plain(status: u16) -> Self {
-        Self { status, error: ErrorScript::default() }
+        Self {
+            status,
+            error: Box::default(),
+        }
+    }
+
+    fn with(status: u16, error: ErrorScript) -> Self {
+        Self {
+            status,
+            error: Box::new(error),
+        }
     }
 
     fn saying(status: u16, message: impl Into<String>) -> Self {
-        Self { status, error: ErrorScript { message: Some(message.into()), ..ErrorScript::default() } }
+        Self::with(
+            status,
+            ErrorScript {
+                message: Some(message.into()),
+                ..ErrorScript::default()
+            },
+        )
     }
 
     fn of_field(status: u16, field: &str, message: String) -> Self {
-        Self { status, error: ErrorScript { message: Some(message), param: Some(field.to_owned()), ..ErrorScript::default() } }
+        Self::with(
+            status,
+            ErrorScript {
+                message: Some(message),
+                param: Some(field.to_owned()),
+                ..ErrorScript::default()
+            },
+        )
     }
 }
 
@@ -47,8 +71,12 @@ pub(crate) fn refusal(exchange: &Exchange) -> Option<Refusal> {
     }
     if !exchange.complaints.is_empty() {
         let message = format!("strict provider: {}", exchange.complaints.join("; "));
-        let error = ErrorScript { code: Some("strict".into()), message: Some(message), ..ErrorScript::default() };
-        return Some(Refusal { status: 400, error });
+        let error = ErrorScript {
+            code: Some("strict".into()),
+            message: Some(message),
+            ..ErrorScript::default()
+        };
+        return Some(Refusal::with(400, error));
     }
     if let Some(keys) = &behaviour.keys
         && !credential(exchange).is_some_and(|given| keys.iter().any(|key| key == given))
@@ -56,7 +84,7 @@ pub(crate) fn refusal(exchange: &Exchange) -> Option<Refusal> {
         return Some(Refusal::plain(401));
     }
     if let Some(status) = behaviour.status.filter(|status| *status >= 400) {
-        return Some(Refusal { status, error: behaviour.error.clone().unwrap_or_default() });
+        return Some(Refusal::with(status, behaviour.error.clone().unwrap_or_default()));
     }
     if let Some(post) = exchange.endpoint.is_post()
         && post != (exchange.method == Method::POST)
@@ -64,14 +92,22 @@ pub(crate) fn refusal(exchange: &Exchange) -> Option<Refusal> {
         return Some(Refusal::saying(405, format!("{} is not allowed here.", exchange.method)));
     }
     if let Err(why) = &exchange.fields {
-        return Some(Refusal::saying(400, format!("We could not parse the JSON body of your request: {why}")));
+        return Some(Refusal::saying(
+            400,
+            format!("We could not parse the JSON body of your request: {why}"),
+        ));
     }
     if exchange.endpoint == Endpoint::Realtime
         && let Some(objection) = realtime::objection(&exchange.headers)
     {
         return Some(Refusal::saying(400, objection));
     }
-    let exists = |model: &str| behaviour.models.as_ref().is_none_or(|models| models.iter().any(|known| known == model));
+    let exists = |model: &str| {
+        behaviour
+            .models
+            .as_ref()
+            .is_none_or(|models| models.iter().any(|known| known == model))
+    };
     let asked = match &exchange.endpoint {
         Endpoint::Model(id) => id,
         Endpoint::Chat | Endpoint::Embeddings | Endpoint::Messages | Endpoint::CountTokens => &exchange.ask.model,
@@ -90,7 +126,9 @@ pub(crate) fn refusal(exchange: &Exchange) -> Option<Refusal> {
 fn credential(exchange: &Exchange) -> Option<&str> {
     let text = |name: &str| exchange.headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    text("x-api-key").or(bearer).or_else(|| realtime::subprotocol_key(&exchange.headers))
+    text("x-api-key")
+        .or(bearer)
+        .or_else(|| realtime::subprotocol_key(&exchange.headers))
 }
 
 /// The response: the refusal, or the endpoint's answer, with the script's faults worked in.
@@ -108,7 +146,11 @@ pub(crate) fn response(exchange: &Exchange, refusal: Option<Refusal>, audience: 
         }
     };
     let (content, kind) = with_fault(exchange, content, kind);
-    let offered = exchange.headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"));
+    let offered = exchange
+        .headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("gzip"));
     let gzip = behaviour.gzip == Gzip::Always || (behaviour.gzip == Gzip::WhenOffered && offered);
     let mut response = Response::new(Tape::new(content, behaviour, gzip, audience));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -143,11 +185,15 @@ fn put_headers(response: &mut Response<Tape>, exchange: &Exchange, kind: &str, g
 
 /// What the endpoint says when nothing is wrong with the request, and the type of it.
 fn answer(exchange: &Exchange) -> Result<(Content, &'static str), Refusal> {
-    let Exchange { behaviour, ask, provider, .. } = exchange;
+    let Exchange {
+        behaviour, ask, provider, ..
+    } = exchange;
     let value = match &exchange.endpoint {
         Endpoint::Chat | Endpoint::Messages => return Ok(generated(exchange)),
         Endpoint::CountTokens => {
-            let prompt = behaviour.usage.map_or(ask.prompt_tokens, |tokens| tokens.input + tokens.cached_read + tokens.cache_write);
+            let prompt = behaviour
+                .usage
+                .map_or(ask.prompt_tokens, |tokens| tokens.input + tokens.cached_read + tokens.cache_write);
             json!({"input_tokens": prompt})
         }
         Endpoint::Embeddings => {
@@ -159,7 +205,10 @@ fn answer(exchange: &Exchange) -> Result<(Content, &'static str), Refusal> {
         Endpoint::Model(id) => models::one(exchange.dialect, id),
         Endpoint::Files if exchange.method == Method::GET => lock(&provider.shelf).list(),
         Endpoint::Files => {
-            let parts = exchange.parts.as_deref().ok_or_else(|| Refusal::saying(400, "The body must be multipart/form-data."))?;
+            let parts = exchange
+                .parts
+                .as_deref()
+                .ok_or_else(|| Refusal::saying(400, "The body must be multipart/form-data."))?;
             lock(&provider.shelf).add(parts).map_err(missing)?
         }
         Endpoint::File(id) if exchange.method == Method::DELETE => lock(&provider.shelf).delete(id).ok_or_else(|| no_file(id))?,
@@ -169,12 +218,17 @@ fn answer(exchange: &Exchange) -> Result<(Content, &'static str), Refusal> {
             return Ok((Content::Whole(content), "application/octet-stream"));
         }
         Endpoint::Transcriptions => {
-            let parts = exchange.parts.as_deref().ok_or_else(|| Refusal::saying(400, "The body must be multipart/form-data."))?;
+            let parts = exchange
+                .parts
+                .as_deref()
+                .ok_or_else(|| Refusal::saying(400, "The body must be multipart/form-data."))?;
             let (body, kind) = files::transcription(parts, behaviour, &provider.name).map_err(missing)?;
             return Ok((Content::Whole(body), kind));
         }
         // A websocket was handed over before; without an upgrade it was refused.
-        Endpoint::Realtime | Endpoint::Unknown => return Err(Refusal::saying(404, "Unknown request URL. This provider has no such endpoint.")),
+        Endpoint::Realtime | Endpoint::Unknown => {
+            return Err(Refusal::saying(404, "Unknown request URL. This provider has no such endpoint."));
+        }
     };
     Ok((document(&value), JSON))
 }
@@ -193,7 +247,9 @@ fn document(value: &Value) -> Content {
 
 /// What the model says, whole or as events.
 fn generated(exchange: &Exchange) -> (Content, &'static str) {
-    let Exchange { behaviour, ask, provider, .. } = exchange;
+    let Exchange {
+        behaviour, ask, provider, ..
+    } = exchange;
     let reply = Reply::compose(behaviour, ask, &provider.name, exchange.number);
     if !ask.stream {
         let value = match exchange.dialect {
@@ -214,7 +270,12 @@ fn events_of(exchange: &Exchange, events: Vec<Event>) -> Content {
         Dialect::OpenAi => openai::ping(),
         Dialect::Anthropic => anthropic::ping(),
     };
-    let error = exchange.behaviour.error_in_stream.as_ref().map(|error| error_event(exchange, &error.script())).unwrap_or_default();
+    let error = exchange
+        .behaviour
+        .error_in_stream
+        .as_ref()
+        .map(|error| error_event(exchange, &error.script()))
+        .unwrap_or_default();
     Content::Stream { events, ping, error }
 }
 
@@ -226,14 +287,27 @@ fn error_event(exchange: &Exchange, script: &ErrorScript) -> Bytes {
 fn with_fault(exchange: &Exchange, content: Content, kind: &'static str) -> (Content, &'static str) {
     let Behaviour { raw, body, error, .. } = &exchange.behaviour;
     let streamed = kind == EVENTS;
-    let replaced = |bytes: Bytes| if streamed { events_of(exchange, vec![Event::content(bytes)]) } else { Content::Whole(bytes) };
+    let replaced = |bytes: Bytes| {
+        if streamed {
+            events_of(exchange, vec![Event::content(bytes)])
+        } else {
+            Content::Whole(bytes)
+        }
+    };
     if let Some(raw) = raw {
         return (replaced(Bytes::copy_from_slice(raw.as_bytes())), kind);
     }
     match (body, content) {
         (Some(BodyFault::Html), _) => (Content::Whole(Bytes::from_static(fault::PAGE.as_bytes())), HTML),
         (Some(BodyFault::Empty), Content::Whole(_)) => (Content::Whole(Bytes::new()), kind),
-        (Some(BodyFault::Empty), Content::Stream { ping, error, .. }) => (Content::Stream { events: Vec::new(), ping, error }, kind),
+        (Some(BodyFault::Empty), Content::Stream { ping, error, .. }) => (
+            Content::Stream {
+                events: Vec::new(),
+                ping,
+                error,
+            },
+            kind,
+        ),
         (Some(BodyFault::Error200), _) => {
             let script = error.clone().unwrap_or_default();
             let bytes = if streamed {

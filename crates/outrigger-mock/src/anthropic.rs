@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::behaviour::Tokens;
-use crate::play::Event;
 use crate::reply::{Reply, ToolUse, even};
+use crate::score::Event;
 
 /// A whole message.
 pub(crate) fn message(reply: &Reply) -> Value {
@@ -23,34 +23,42 @@ pub(crate) fn message(reply: &Reply) -> Value {
         let input = serde_json::from_str(&tool.arguments).unwrap_or_else(|_| json!({}));
         content.push(json!({"type": "tool_use", "id": tool_id(reply, tool, position), "name": tool.name, "input": input}));
     }
-    envelope(reply, content, Some(stop_reason(&reply.finish)), &usage(&reply.tokens, reply.tokens.output))
+    envelope(
+        reply,
+        &content,
+        Some(stop_reason(&reply.finish)),
+        &usage(&reply.tokens, reply.tokens.output),
+    )
 }
 
 /// The same message as events.
 pub(crate) fn stream(reply: &Reply) -> Vec<Event> {
-    let started = envelope(reply, Vec::new(), None, &usage(&reply.tokens, 1));
+    let started = envelope(reply, &[], None, &usage(&reply.tokens, 1));
     let mut events = vec![event("message_start", &json!({"type": "message_start", "message": started})).opening()];
-    let mut blocks = Blocks { events: &mut events, index: 0 };
+    let mut blocks = Blocks {
+        events: &mut events,
+        index: 0,
+    };
     if !reply.thinking.is_empty() {
-        blocks.open(json!({"type": "thinking", "thinking": "", "signature": ""}));
+        blocks.open(&json!({"type": "thinking", "thinking": "", "signature": ""}));
         for part in &reply.thinking {
-            blocks.delta(json!({"type": "thinking_delta", "thinking": part}));
+            blocks.delta(&json!({"type": "thinking_delta", "thinking": part}));
         }
-        blocks.delta(json!({"type": "signature_delta", "signature": signature(reply)}));
+        blocks.delta(&json!({"type": "signature_delta", "signature": signature(reply)}));
         blocks.close();
     }
     if !reply.text.is_empty() {
-        blocks.open(json!({"type": "text", "text": ""}));
+        blocks.open(&json!({"type": "text", "text": ""}));
         for part in &reply.text {
-            blocks.delta(json!({"type": "text_delta", "text": part}));
+            blocks.delta(&json!({"type": "text_delta", "text": part}));
         }
         blocks.close();
     }
     for (position, tool) in reply.tools.iter().enumerate() {
-        blocks.open(json!({"type": "tool_use", "id": tool_id(reply, tool, position), "name": tool.name, "input": {}}));
-        blocks.delta(json!({"type": "input_json_delta", "partial_json": ""}));
+        blocks.open(&json!({"type": "tool_use", "id": tool_id(reply, tool, position), "name": tool.name, "input": {}}));
+        blocks.delta(&json!({"type": "input_json_delta", "partial_json": ""}));
         for part in even(&tool.arguments, 3) {
-            blocks.delta(json!({"type": "input_json_delta", "partial_json": part}));
+            blocks.delta(&json!({"type": "input_json_delta", "partial_json": part}));
         }
         blocks.close();
     }
@@ -67,7 +75,7 @@ pub(crate) fn ping() -> Bytes {
     Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n")
 }
 
-fn envelope(reply: &Reply, content: Vec<Value>, stop_reason: Option<String>, usage: &Value) -> Value {
+fn envelope(reply: &Reply, content: &[Value], stop_reason: Option<&str>, usage: &Value) -> Value {
     json!({
         "id": format!("msg_{}", reply.tag), "type": "message", "role": "assistant", "model": reply.model, "content": content,
         "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
@@ -82,7 +90,7 @@ fn usage(tokens: &Tokens, output: u64) -> Value {
     })
 }
 
-fn stop_reason(finish: &str) -> String {
+fn stop_reason(finish: &str) -> &str {
     match finish {
         "stop" => "end_turn",
         "length" => "max_tokens",
@@ -90,7 +98,6 @@ fn stop_reason(finish: &str) -> String {
         "content_filter" => "refusal",
         other => other,
     }
-    .to_owned()
 }
 
 fn signature(reply: &Reply) -> String {
@@ -112,9 +119,8 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    fn open(&mut self, block: Value) {
-        let mut started = json!({"type": "content_block_start", "index": self.index, "content_block": null});
-        started["content_block"] = block;
+    fn open(&mut self, block: &Value) {
+        let started = json!({"type": "content_block_start", "index": self.index, "content_block": block});
         self.events.push(event("content_block_start", &started).opening());
         if self.index == 0 {
             // The original sends one here in every stream.
@@ -122,14 +128,14 @@ impl Blocks<'_> {
         }
     }
 
-    fn delta(&mut self, delta: Value) {
-        let mut value = json!({"type": "content_block_delta", "index": self.index, "delta": null});
-        value["delta"] = delta;
+    fn delta(&mut self, delta: &Value) {
+        let value = json!({"type": "content_block_delta", "index": self.index, "delta": delta});
         self.events.push(event("content_block_delta", &value));
     }
 
     fn close(&mut self) {
-        self.events.push(event("content_block_stop", &json!({"type": "content_block_stop", "index": self.index})).closing());
+        self.events
+            .push(event("content_block_stop", &json!({"type": "content_block_stop", "index": self.index})).closing());
         self.index += 1;
     }
 }

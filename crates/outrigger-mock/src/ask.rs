@@ -31,10 +31,21 @@ const MOST_CHOICES: u64 = 16;
 
 impl Ask {
     pub(crate) fn of(dialect: Dialect, body: &Map<String, Value>) -> Self {
-        let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let messages = body
+            .get("messages")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let flag = |key: &str| body.get(key).and_then(Value::as_bool).unwrap_or(false);
-        let bytes: usize = ["messages", "system", "input", "tools"].iter().filter_map(|key| body.get(*key)).map(text_bytes).sum();
-        let include_usage = body.get("stream_options").and_then(|options| options.get("include_usage")).and_then(Value::as_bool);
+        let bytes: usize = ["messages", "system", "input", "tools"]
+            .iter()
+            .filter_map(|key| body.get(*key))
+            .map(text_bytes)
+            .sum();
+        let include_usage = body
+            .get("stream_options")
+            .and_then(|options| options.get("include_usage"))
+            .and_then(Value::as_bool);
         let alternatives = body.get("top_logprobs").and_then(Value::as_u64).unwrap_or(0).min(20);
         Self {
             model: body.get("model").and_then(Value::as_str).unwrap_or("mock").to_owned(),
@@ -78,14 +89,21 @@ fn user_text(message: &Value) -> Option<String> {
             let texts: Vec<&str> = parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
             (!texts.is_empty()).then(|| texts.join("\n"))
         }
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
     }
 }
 
 fn brings_results(message: &Value) -> bool {
     let role = message.get("role").and_then(Value::as_str).unwrap_or_default();
-    let blocks = message.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    role == "tool" || blocks.iter().any(|block| block.get("type").and_then(Value::as_str) == Some("tool_result"))
+    let blocks = message
+        .get("content")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    role == "tool"
+        || blocks
+            .iter()
+            .any(|block| block.get("type").and_then(Value::as_str) == Some("tool_result"))
 }
 
 /// The tool that `tool_choice` leaves no way around.
@@ -113,7 +131,9 @@ fn forced_tool(dialect: Dialect, body: &Map<String, Value>) -> Option<(String, V
 /// The schema of `response_format` (OpenAI) or of `output_config.format` (Anthropic).
 fn schema(body: &Map<String, Value>) -> Option<Value> {
     let anthropic = || body.get("output_config")?.get("format")?.get("schema").cloned();
-    let Some(format) = body.get("response_format") else { return anthropic() };
+    let Some(format) = body.get("response_format") else {
+        return anthropic();
+    };
     match format.get("type")?.as_str()? {
         "json_schema" => format.get("json_schema")?.get("schema").cloned(),
         "json_object" => Some(serde_json::json!({"type": "object", "properties": {"ok": {"type": "boolean"}}})),
@@ -127,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    fn ask(dialect: Dialect, body: Value) -> Ask {
+    fn ask(dialect: Dialect, body: &Value) -> Ask {
         Ask::of(dialect, body.as_object().unwrap())
     }
 
@@ -138,15 +158,15 @@ mod tests {
             {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}, {"type": "text", "text": "b"}]},
             {"role": "assistant", "content": "no"}
         ]});
-        assert_eq!(ask(Dialect::OpenAi, body).last_text, "a\nb");
+        assert_eq!(ask(Dialect::OpenAi, &body).last_text, "a\nb");
     }
 
     #[test]
     fn tool_results_are_noticed_in_both_dialects() {
         let openai = json!({"messages": [{"role": "tool", "tool_call_id": "c", "content": "x"}]});
         let anthropic = json!({"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c"}]}]});
-        assert!(ask(Dialect::OpenAi, openai).brings_results);
-        assert!(ask(Dialect::Anthropic, anthropic).brings_results);
+        assert!(ask(Dialect::OpenAi, &openai).brings_results);
+        assert!(ask(Dialect::Anthropic, &anthropic).brings_results);
     }
 
     #[test]
@@ -157,8 +177,8 @@ mod tests {
         });
         let anthropic = json!({"tools": [{"name": "f", "input_schema": {"type": "object"}}], "tool_choice": {"type": "any"}});
         let expected = Some(("f".to_owned(), json!({"type": "object"})));
-        assert_eq!(ask(Dialect::OpenAi, openai).forced_tool, expected);
-        assert_eq!(ask(Dialect::Anthropic, anthropic).forced_tool, expected);
-        assert_eq!(ask(Dialect::OpenAi, json!({"tools": [], "tool_choice": "auto"})).forced_tool, None);
+        assert_eq!(ask(Dialect::OpenAi, &openai).forced_tool, expected);
+        assert_eq!(ask(Dialect::Anthropic, &anthropic).forced_tool, expected);
+        assert_eq!(ask(Dialect::OpenAi, &json!({"tools": [], "tool_choice": "auto"})).forced_tool, None);
     }
 }

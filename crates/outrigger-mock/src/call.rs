@@ -56,7 +56,11 @@ pub(crate) enum Body {
 impl Body {
     pub(crate) fn of(bytes: &Bytes, room: usize) -> Self {
         // A copy, as the bytes may be a slice of a larger buffer that would be kept alive with them.
-        if bytes.len() <= BODY_KEPT.min(room) { Self::Kept(Bytes::copy_from_slice(bytes)) } else { Self::Length(bytes.len()) }
+        if bytes.len() <= BODY_KEPT.min(room) {
+            Self::Kept(Bytes::copy_from_slice(bytes))
+        } else {
+            Self::Length(bytes.len())
+        }
     }
 
     pub(crate) fn kept(&self) -> usize {

@@ -18,7 +18,7 @@ use crate::registry::{Provider, Registry};
 /// Longest script that is taken.
 const SCRIPT_CAP: usize = 16 << 20;
 /// Longest time that a reader of calls may wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Answers `/_mock<rest>`.
 pub(crate) async fn answer(registry: &Arc<Registry>, rest: &str, request: Request<Incoming>) -> Response<Tape> {
@@ -28,7 +28,10 @@ pub(crate) async fn answer(registry: &Arc<Registry>, rest: &str, request: Reques
         return match (topic, head.method) {
             ("", Method::GET) => text(crate::REFERENCE),
             ("behaviour", Method::GET) => found(&registry.behaviours()),
-            _ => refused(StatusCode::NOT_FOUND, "say /_mock/behaviour/NAME, /_mock/calls/NAME or /_mock/connections/NAME"),
+            _ => refused(
+                StatusCode::NOT_FOUND,
+                "say /_mock/behaviour/NAME, /_mock/calls/NAME or /_mock/connections/NAME",
+            ),
         };
     }
     let provider = registry.provider(name);
@@ -52,15 +55,20 @@ pub(crate) async fn answer(registry: &Arc<Registry>, rest: &str, request: Reques
         }
         ("connections", Method::GET) => found(&provider.connections()),
         ("behaviour" | "calls" | "connections", _) => refused(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
-        _ => refused(StatusCode::NOT_FOUND, "say /_mock/behaviour/NAME, /_mock/calls/NAME or /_mock/connections/NAME"),
+        _ => refused(
+            StatusCode::NOT_FOUND,
+            "say /_mock/behaviour/NAME, /_mock/calls/NAME or /_mock/connections/NAME",
+        ),
     }
 }
 
 async fn read(body: Incoming) -> Result<Behaviour, String> {
-    let bytes = Limited::new(body, SCRIPT_CAP).collect().await.map_err(|error| error.to_string())?.to_bytes();
-    let behaviour: Behaviour = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    behaviour.check()?;
-    Ok(behaviour)
+    let bytes = Limited::new(body, SCRIPT_CAP)
+        .collect()
+        .await
+        .map_err(|error| error.to_string())?
+        .to_bytes();
+    Behaviour::parse(std::str::from_utf8(&bytes).map_err(|error| error.to_string())?)
 }
 
 /// The calls; with `count=N` or `aborted=N`, once so many were received or given up, but no later than `timeout_ms` (default 10,000).

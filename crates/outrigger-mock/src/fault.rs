@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::behaviour::ErrorScript;
+use crate::json::put;
 use crate::place::Dialect;
 
 /// A page where JSON was expected.
@@ -23,7 +24,7 @@ pub(crate) fn body(dialect: Dialect, status: u16, script: &ErrorScript, request_
         Dialect::Anthropic => {
             let mut error = json!({"type": kind, "message": message});
             if let Some(code) = &script.code {
-                error["details"] = json!({"error_code": code});
+                put(&mut error, "details", json!({"error_code": code}));
             }
             json!({"type": "error", "error": error, "request_id": request_id})
         }
@@ -44,20 +45,36 @@ fn usual(dialect: Dialect, status: u16) -> (&'static str, Option<&'static str>, 
     match dialect {
         Dialect::OpenAi => match status {
             401 => ("invalid_request_error", Some("invalid_api_key"), "Incorrect API key provided."),
-            403 => ("invalid_request_error", Some("unsupported_country_region_territory"), "Country, region, or territory not supported."),
-            404 => ("invalid_request_error", Some("model_not_found"), "The model does not exist or you do not have access to it."),
+            403 => (
+                "invalid_request_error",
+                Some("unsupported_country_region_territory"),
+                "Country, region, or territory not supported.",
+            ),
+            404 => (
+                "invalid_request_error",
+                Some("model_not_found"),
+                "The model does not exist or you do not have access to it.",
+            ),
             409 => ("conflict_error", Some("conflict"), "The resource was changed by another request."),
             413 => ("invalid_request_error", Some("request_too_large"), "The request is too large."),
             422 => ("invalid_request_error", None, "The request was understood but cannot be processed."),
             429 => ("requests", Some("rate_limit_exceeded"), "Rate limit reached for requests."),
-            503 => ("server_error", Some("overloaded"), "The engine is currently overloaded, please try again later."),
+            503 => (
+                "server_error",
+                Some("overloaded"),
+                "The engine is currently overloaded, please try again later.",
+            ),
             500.. => ("server_error", None, "The server had an error while processing your request."),
             _ => ("invalid_request_error", None, "The request is invalid."),
         },
         Dialect::Anthropic => match status {
             401 => ("authentication_error", None, "invalid x-api-key"),
             402 => ("billing_error", None, "Your account cannot be billed."),
-            403 => ("permission_error", None, "Your API key does not have permission to use the specified resource."),
+            403 => (
+                "permission_error",
+                None,
+                "Your API key does not have permission to use the specified resource.",
+            ),
             404 => ("not_found_error", None, "The requested resource could not be found."),
             409 => ("conflict_error", None, "The resource was changed by another request."),
             413 => ("request_too_large", None, "Request exceeds the maximum size."),

@@ -38,14 +38,16 @@ pub(crate) fn parts(content_type: &str, body: &Bytes) -> Option<Vec<Part>> {
     let parts = starts.windows(2).map(|pair| {
         let &[start, end] = pair else { return None };
         // Between the delimiters: CRLF, headers, empty line, content, CRLF.
-        part(body.slice(start + delimiter.len()..end))
+        part(&body.slice(start + delimiter.len()..end))
     });
-    let closed = starts.last().is_some_and(|last| body.get(last + delimiter.len()..).is_some_and(|rest| rest.starts_with(b"--")));
+    let closed = starts
+        .last()
+        .is_some_and(|last| body.get(last + delimiter.len()..).is_some_and(|rest| rest.starts_with(b"--")));
     closed.then(|| parts.collect())?
 }
 
-fn part(raw: Bytes) -> Option<Part> {
-    let end_of_head = memmem::find(&raw, b"\r\n\r\n")?;
+fn part(raw: &Bytes) -> Option<Part> {
+    let end_of_head = memmem::find(raw, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(raw.get(..end_of_head)?).into_owned();
     let end = raw.len().checked_sub(2).filter(|end| raw.get(*end..) == Some(b"\r\n"))?;
     let start = end_of_head + 4;
@@ -67,11 +69,19 @@ fn part(raw: Bytes) -> Option<Part> {
     })
 }
 
-/// `key=value` or `key="value"` among parameters separated by `;`.
+/// `key=value` or `key="value"` among parameters separated by `;`, which may stand inside a quoted value too.
 fn parameter(text: &str, key: &str) -> Option<String> {
-    text.split(';').find_map(|parameter| {
+    let mut quoted = false;
+    let mut parameters = text.split(|character| {
+        quoted ^= character == '"';
+        character == ';' && !quoted
+    });
+    parameters.find_map(|parameter| {
         let (known, value) = parameter.split_once('=')?;
-        known.trim().eq_ignore_ascii_case(key).then(|| value.trim().trim_matches('"').to_owned())
+        known
+            .trim()
+            .eq_ignore_ascii_case(key)
+            .then(|| value.trim().trim_matches('"').to_owned())
     })
 }
 
@@ -110,11 +120,19 @@ impl Shelf {
             "id": id, "object": "file", "bytes": file.content.len(), "created_at": EPOCH + self.added, "filename": file.file,
             "purpose": purpose.text(), "status": "processed",
         });
-        let content = if file.content.len() <= CONTENT_KEPT { Bytes::copy_from_slice(&file.content) } else { Bytes::new() };
+        let content = if file.content.len() <= CONTENT_KEPT {
+            Bytes::copy_from_slice(&file.content)
+        } else {
+            Bytes::new()
+        };
         if self.files.len() >= FILES_KEPT {
             self.files.remove(0);
         }
-        self.files.push(File { id, about: about.clone(), content });
+        self.files.push(File {
+            id,
+            about: about.clone(),
+            content,
+        });
         Ok(about)
     }
 
@@ -151,8 +169,15 @@ pub(crate) fn transcription(parts: &[Part], behaviour: &Behaviour, provider: &st
     if !parts.iter().any(|part| part.name == "model") {
         return Err("model");
     }
-    let text = behaviour.text.clone().unwrap_or_else(|| format!("Hello from {provider}, a scripted provider."));
-    let format = parts.iter().find(|part| part.name == "response_format").map(Part::text).unwrap_or_default();
+    let text = behaviour
+        .text
+        .clone()
+        .unwrap_or_else(|| format!("Hello from {provider}, a scripted provider."));
+    let format = parts
+        .iter()
+        .find(|part| part.name == "response_format")
+        .map(Part::text)
+        .unwrap_or_default();
     Ok(match format.as_str() {
         "text" | "srt" | "vtt" => (text.into(), "text/plain; charset=utf-8"),
         "verbose_json" => {
@@ -181,7 +206,10 @@ mod tests {
         );
         let parts = parts(TYPE, &upload).unwrap();
         assert_eq!(parts.len(), 2);
-        assert_eq!((parts[1].file.as_deref(), parts[1].content.as_ref()), (Some("a b.txt"), b"line\r\n\r\nline\r\n".as_slice()));
+        assert_eq!(
+            (parts[1].file.as_deref(), parts[1].content.as_ref()),
+            (Some("a b.txt"), b"line\r\n\r\nline\r\n".as_slice())
+        );
         let about = Shelf::default().add(&parts).unwrap();
         assert_eq!((about["filename"].as_str(), about["bytes"].as_u64()), (Some("a b.txt"), Some(14)));
     }
@@ -189,7 +217,11 @@ mod tests {
     #[test]
     fn what_is_not_multipart_has_no_parts() {
         assert_eq!(parts("application/json", &body("{}")), None);
-        assert_eq!(parts(TYPE, &body("--xYz\nContent-Disposition: form-data; name=\"a\"\n\nb")), None, "never closed");
+        assert_eq!(
+            parts(TYPE, &body("--xYz\nContent-Disposition: form-data; name=\"a\"\n\nb")),
+            None,
+            "never closed"
+        );
         assert_eq!(parts(TYPE, &body("--xYz\nno headers--xYz--")), None);
         assert_eq!(parts(TYPE, &Bytes::new()), None);
     }

@@ -26,6 +26,7 @@ mod call;
 mod control;
 mod fault;
 mod files;
+mod json;
 mod mock;
 mod models;
 mod openai;
@@ -35,6 +36,7 @@ mod realtime;
 mod registry;
 mod reply;
 mod schema;
+mod score;
 mod serve;
 mod server;
 mod strict;
@@ -55,11 +57,13 @@ pub const REFERENCE: &str = include_str!("reference.txt");
 /// # Errors
 /// What is wrong, and with which provider.
 pub fn behaviours(json: &str) -> Result<BTreeMap<String, Behaviour>, String> {
-    let all: BTreeMap<String, serde_json::Value> = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    let parse = |(name, value): (String, serde_json::Value)| {
-        let behaviour: Behaviour = serde_json::from_value(value).map_err(|error| format!("provider `{name}`: {error}"))?;
-        behaviour.check().map_err(|why| format!("provider `{name}`: {why}"))?;
-        Ok((name, behaviour))
+    let all: BTreeMap<String, Box<serde_json::value::RawValue>> = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let parse = |(name, script): (String, Box<serde_json::value::RawValue>)| match Behaviour::parse(script.get()) {
+        Ok(behaviour) => Ok((name, behaviour)),
+        Err(why) => Err(format!("provider `{name}`: {why}")),
     };
     all.into_iter().map(parse).collect()
 }
+
+#[cfg(test)]
+mod tests;

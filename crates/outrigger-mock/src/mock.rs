@@ -41,8 +41,20 @@ pub struct TimedOut {
 }
 
 fn outline(calls: &[Call]) -> String {
-    let state = |call: &Call| if call.aborted { "aborted" } else if call.done { "done" } else { "in flight" };
-    let lines: Vec<String> = calls.iter().take(20).map(|call| format!("{} {} ({})", call.method, call.path, state(call))).collect();
+    let state = |call: &Call| {
+        if call.aborted {
+            "aborted"
+        } else if call.done {
+            "done"
+        } else {
+            "in flight"
+        }
+    };
+    let lines: Vec<String> = calls
+        .iter()
+        .take(20)
+        .map(|call| format!("{} {} ({})", call.method, call.path, state(call)))
+        .collect();
     lines.join(", ")
 }
 
@@ -61,7 +73,12 @@ impl Mock {
             let registry = Arc::clone(&registry);
             move || runtime.block_on(server::run(listener, registry, stopped))
         })?;
-        Ok(Self { addr, registry, stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            addr,
+            registry,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Starts on a free port of 127.0.0.1.
@@ -141,7 +158,15 @@ impl Mock {
         let mut changes = provider.changes();
         let happened = tokio::time::timeout(timeout, changes.wait_for(|_| expected())).await;
         let calls = provider.calls();
-        if happened.is_ok() { Ok(calls) } else { Err(TimedOut { name: name.to_owned(), timeout, calls }) }
+        if happened.is_ok() {
+            Ok(calls)
+        } else {
+            Err(TimedOut {
+                name: name.to_owned(),
+                timeout,
+                calls,
+            })
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::ask::Ask;
 use crate::behaviour::Tokens;
-use crate::play::Event;
+use crate::json::put;
 use crate::reply::{Reply, ToolUse, even};
+use crate::score::Event;
 
 /// Length of an embedding when the request names none.
 const DIMENSIONS: u64 = 8;
@@ -29,16 +30,20 @@ pub(crate) fn completion(reply: &Reply, ask: &Ask) -> Value {
 
 fn choice(reply: &Reply, ask: &Ask, index: usize) -> Value {
     let text = reply.text.concat();
-    let content = if text.is_empty() && !reply.tools.is_empty() { Value::Null } else { Value::String(text) };
+    let content = if text.is_empty() && !reply.tools.is_empty() {
+        Value::Null
+    } else {
+        Value::String(text)
+    };
     let mut message = json!({"role": "assistant", "content": content, "refusal": null, "annotations": []});
     if !reply.thinking.is_empty() {
-        message["reasoning_content"] = reply.thinking.concat().into();
+        put(&mut message, "reasoning_content", reply.thinking.concat());
     }
     if !reply.tools.is_empty() {
         let calls = reply.tools.iter().enumerate().map(|(position, tool)| {
             json!({"id": call_id(reply, tool, index, position), "type": "function", "function": {"name": tool.name, "arguments": tool.arguments}})
         });
-        message["tool_calls"] = calls.collect();
+        put(&mut message, "tool_calls", calls.collect::<Value>());
     }
     let logprobs = ask.logprobs.map_or(Value::Null, |alternatives| logprobs(&reply.text, alternatives));
     json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": reply.finish})
@@ -52,7 +57,7 @@ fn logprobs(tokens: &[String], alternatives: usize) -> Value {
     let one = |token: &String| json!({"token": token, "logprob": -0.25, "bytes": token.as_bytes()});
     let content = tokens.iter().map(|token| {
         let mut entry = one(token);
-        entry["top_logprobs"] = (0..alternatives).map(|_| one(token)).collect();
+        put(&mut entry, "top_logprobs", (0..alternatives).map(|_| one(token)).collect::<Value>());
         entry
     });
     json!({"content": content.collect::<Value>(), "refusal": null})
@@ -76,13 +81,20 @@ pub(crate) fn stream(reply: &Reply, ask: &Ask) -> Vec<Event> {
     let all = 0..reply.choices;
     for index in all.clone() {
         let content = if reply.tools.is_empty() { json!("") } else { Value::Null };
-        events.push(chunks.delta(index, json!({"role": "assistant", "content": content, "refusal": null}), None).opening());
+        events.push(
+            chunks
+                .delta(index, &json!({"role": "assistant", "content": content, "refusal": null}), None)
+                .opening(),
+        );
     }
     for part in &reply.thinking {
-        events.extend(all.clone().map(|index| chunks.delta(index, json!({"reasoning_content": part}), None)));
+        events.extend(
+            all.clone()
+                .map(|index| chunks.delta(index, &json!({"reasoning_content": part}), None)),
+        );
     }
     for part in &reply.text {
-        events.extend(all.clone().map(|index| chunks.delta(index, json!({"content": part}), Some(part))));
+        events.extend(all.clone().map(|index| chunks.delta(index, &json!({"content": part}), Some(part))));
     }
     for (position, tool) in reply.tools.iter().enumerate() {
         for index in all.clone() {
@@ -93,8 +105,8 @@ pub(crate) fn stream(reply: &Reply, ask: &Ask) -> Vec<Event> {
         events.push(chunks.finish(index));
     }
     if ask.include_usage {
-        let mut last = chunks.envelope(json!([]));
-        last["usage"] = usage(&reply.tokens);
+        let mut last = chunks.envelope(&[]);
+        put(&mut last, "usage", usage(&reply.tokens));
         events.push(data(&last).closing());
     }
     events.push(Event::closing_bytes(Bytes::from_static(b"data: [DONE]\n\n")));
@@ -112,41 +124,39 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
-    fn envelope(&self, choices: Value) -> Value {
+    fn envelope(&self, choices: &[Value]) -> Value {
         let reply = self.reply;
         let mut chunk = json!({
             "id": format!("chatcmpl-{}", reply.tag), "object": "chat.completion.chunk", "created": reply.created, "model": reply.model,
             "service_tier": "default", "system_fingerprint": "fp_mock", "choices": choices,
         });
         if self.ask.include_usage {
-            chunk["usage"] = Value::Null;
+            put(&mut chunk, "usage", Value::Null);
         }
         chunk
     }
 
-    fn delta(&self, index: usize, delta: Value, token: Option<&String>) -> Event {
+    fn delta(&self, index: usize, delta: &Value, token: Option<&String>) -> Event {
         let logprobs = match (self.ask.logprobs, token) {
             (Some(alternatives), Some(token)) => logprobs(std::slice::from_ref(token), alternatives),
             _ => Value::Null,
         };
-        let mut choice = json!({"index": index, "delta": null, "logprobs": logprobs, "finish_reason": null});
-        choice["delta"] = delta;
-        data(&self.envelope(Value::Array(vec![choice])))
+        data(&self.envelope(&[json!({"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": null})]))
     }
 
     fn tool(&self, index: usize, position: usize, tool: &ToolUse, events: &mut Vec<Event>) {
         let id = call_id(self.reply, tool, index, position);
         let first = json!({"index": position, "id": id, "type": "function", "function": {"name": tool.name, "arguments": ""}});
-        events.push(self.delta(index, json!({"tool_calls": [first]}), None));
+        events.push(self.delta(index, &json!({"tool_calls": [first]}), None));
         for part in even(&tool.arguments, 3) {
             let more = json!({"index": position, "function": {"arguments": part}});
-            events.push(self.delta(index, json!({"tool_calls": [more]}), None));
+            events.push(self.delta(index, &json!({"tool_calls": [more]}), None));
         }
     }
 
     fn finish(&self, index: usize) -> Event {
         let choice = json!({"index": index, "delta": {}, "logprobs": null, "finish_reason": self.reply.finish});
-        data(&self.envelope(Value::Array(vec![choice]))).closing()
+        data(&self.envelope(&[choice])).closing()
     }
 }
 
@@ -156,13 +166,17 @@ fn data(value: &Value) -> Event {
 
 /// Embeddings: unit-free vectors that depend on the input alone.
 pub(crate) fn embeddings(body: &Map<String, Value>, ask: &Ask, model: &str) -> Value {
-    let dimensions = body.get("dimensions").and_then(Value::as_u64).unwrap_or(DIMENSIONS).clamp(1, MOST_DIMENSIONS);
+    let dimensions = body
+        .get("dimensions")
+        .and_then(Value::as_u64)
+        .unwrap_or(DIMENSIONS)
+        .clamp(1, MOST_DIMENSIONS);
     let base64 = body.get("encoding_format").and_then(Value::as_str) == Some("base64");
     let input = body.get("input").cloned().unwrap_or(Value::Null);
     let inputs = match input {
         // An array of numbers is one input, already split into tokens.
         Value::Array(items) if !items.first().is_some_and(Value::is_number) => items,
-        one => vec![one],
+        one @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => vec![one],
     };
     let data = inputs.iter().take(MOST_INPUTS).enumerate().map(|(index, input)| {
         let vector = vector(&input.to_string(), dimensions);
@@ -181,9 +195,13 @@ fn encoded(vector: &[f32]) -> Value {
 
 /// Multiples of 1/128 in −1..1, which every float format holds exactly.
 fn vector(text: &str, dimensions: u64) -> Vec<f32> {
-    let seed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let seed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     let number = |position: u64| {
-        let mixed = (seed ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0x94d0_49bb_1331_11eb).to_be_bytes();
+        let mixed = (seed ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .wrapping_mul(0x94d0_49bb_1331_11eb)
+            .to_be_bytes();
         (f32::from(mixed.first().copied().unwrap_or(0)) - 128.0) / 128.0
     };
     (0..dimensions).map(number).collect()
@@ -202,7 +220,9 @@ mod tests {
         let (floats, text) = (of("float"), of("base64"));
         for item in 0..2 {
             let expected: Vec<f32> = serde_json::from_value(floats["data"][item]["embedding"].clone()).unwrap();
-            let bytes = base64::engine::general_purpose::STANDARD.decode(text["data"][item]["embedding"].as_str().unwrap()).unwrap();
+            let bytes = base64::engine::general_purpose::STANDARD
+                .decode(text["data"][item]["embedding"].as_str().unwrap())
+                .unwrap();
             let decoded: Vec<f32> = bytes.chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
             assert_eq!((decoded.len(), &decoded), (3, &expected));
         }
@@ -211,7 +231,12 @@ mod tests {
 
     #[test]
     fn token_ids_are_one_input_and_lists_of_them_are_several() {
-        let count = |input: Value| embeddings(json!({"input": input}).as_object().unwrap(), &Ask::default(), "m")["data"].as_array().unwrap().len();
+        let count = |input: Value| {
+            embeddings(json!({"input": input}).as_object().unwrap(), &Ask::default(), "m")["data"]
+                .as_array()
+                .unwrap()
+                .len()
+        };
         assert_eq!(count(json!("text")), 1);
         assert_eq!(count(json!(["a", "b"])), 2);
         assert_eq!(count(json!([1, 2, 3])), 1);

@@ -64,7 +64,11 @@ pub(crate) fn locate(path: &str) -> (&str, &str, Endpoint) {
     let (first, rest) = split(path);
     let whole = endpoint(path);
     // Without a name the first segment is already a part of the endpoint.
-    if first == "v1" || whole != Endpoint::Unknown { (UNNAMED, path, whole) } else { (first, rest, endpoint(rest)) }
+    if first == "v1" || whole != Endpoint::Unknown {
+        (UNNAMED, path, whole)
+    } else {
+        (first, rest, endpoint(rest))
+    }
 }
 
 fn endpoint(path: &str) -> Endpoint {
@@ -110,12 +114,27 @@ mod tests {
             ("/main/chat/completions", "main", "/chat/completions", Endpoint::Chat),
             ("/v1/chat/completions", "default", "/v1/chat/completions", Endpoint::Chat),
             ("/messages", "default", "/messages", Endpoint::Messages),
-            ("/a/v1/messages/count_tokens", "a", "/v1/messages/count_tokens", Endpoint::CountTokens),
+            (
+                "/a/v1/messages/count_tokens",
+                "a",
+                "/v1/messages/count_tokens",
+                Endpoint::CountTokens,
+            ),
             ("/a/v1/models", "a", "/v1/models", Endpoint::Models),
             ("/a/v1/models/org/name", "a", "/v1/models/org/name", model("org/name")),
             ("/a/models/org%2Fname", "a", "/models/org%2Fname", model("org/name")),
-            ("/a/files/file-1/content", "a", "/files/file-1/content", Endpoint::FileContent("file-1".to_owned())),
-            ("/a/v1/audio/transcriptions", "a", "/v1/audio/transcriptions", Endpoint::Transcriptions),
+            (
+                "/a/files/file-1/content",
+                "a",
+                "/files/file-1/content",
+                Endpoint::FileContent("file-1".to_owned()),
+            ),
+            (
+                "/a/v1/audio/transcriptions",
+                "a",
+                "/v1/audio/transcriptions",
+                Endpoint::Transcriptions,
+            ),
             ("/a/v1/realtime", "a", "/v1/realtime", Endpoint::Realtime),
             ("/a", "a", "", Endpoint::Unknown),
             ("/a/v1/batches", "a", "/v1/batches", Endpoint::Unknown),

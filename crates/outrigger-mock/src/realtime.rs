@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::behaviour::Cut;
+use crate::json::put;
 use crate::play::Tape;
 use crate::registry::Turn;
 use crate::wire::{Break, Connection};
@@ -41,7 +42,9 @@ pub(crate) fn objection(headers: &HeaderMap) -> Option<&'static str> {
     if text(header::SEC_WEBSOCKET_VERSION) != "13" {
         return Some("`sec-websocket-version` must be 13");
     }
-    text(header::SEC_WEBSOCKET_KEY).is_empty().then_some("`sec-websocket-key` is missing")
+    text(header::SEC_WEBSOCKET_KEY)
+        .is_empty()
+        .then_some("`sec-websocket-key` is missing")
 }
 
 /// The key that a browser hands over as a subprotocol, because it can set no header.
@@ -51,14 +54,20 @@ pub(crate) fn subprotocol_key(headers: &HeaderMap) -> Option<&str> {
 
 fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
-    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
 }
 
 /// The head that turns the connection into a websocket.
 pub(crate) fn accept(headers: &HeaderMap) -> Response<Tape> {
     let mut response = Response::new(Tape::plain(Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let key = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .map(http::HeaderValue::as_bytes)
+        .unwrap_or_default();
     let answer = response.headers_mut();
     answer.insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
     answer.insert(header::UPGRADE, http::HeaderValue::from_static("websocket"));
@@ -76,7 +85,8 @@ pub(crate) async fn run(mut session: Session, connection: &Arc<Connection>) {
     let upgrade = &mut session.upgrade;
     let Ok(upgraded) = upgrade.await else { return };
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-    let mut state = json!({"id": format!("sess_{}", session.tag), "object": "realtime.session", "type": "realtime", "model": session.model});
+    let mut state =
+        json!({"id": format!("sess_{}", session.tag), "object": "realtime.session", "type": "realtime", "model": session.model});
     let mut events = 0;
     if session.breaks(0, connection) || !say(&mut socket, json!({"type": "session.created", "session": state}), &mut events).await {
         return;
@@ -125,13 +135,14 @@ impl Session {
 
 async fn say(socket: &mut WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, mut event: Value, events: &mut u64) -> bool {
     *events += 1;
-    event["event_id"] = format!("event_{events}").into();
+    put(&mut event, "event_id", format!("event_{events}"));
     socket.send(Message::text(event.to_string())).await.is_ok()
 }
 
 fn answer(text: &str, state: &mut Value) -> Value {
     let Ok(event) = serde_json::from_str::<Value>(text) else {
-        let error = json!({"type": "invalid_request_error", "code": "invalid_event", "message": "The event is not valid JSON.", "param": null});
+        let error =
+            json!({"type": "invalid_request_error", "code": "invalid_event", "message": "The event is not valid JSON.", "param": null});
         return json!({"type": "error", "error": error});
     };
     if event.get("type").and_then(Value::as_str) == Some("session.update") {

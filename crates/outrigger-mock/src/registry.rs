@@ -30,9 +30,16 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    #[expect(clippy::disallowed_methods, reason = "the mock plays a foreign machine: its clock is its own, and no decision depends on it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the mock plays a foreign machine: its clock is its own, and no decision depends on it"
+    )]
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), providers: Mutex::default(), connections: AtomicU64::new(0) }
+        Self {
+            started: Instant::now(),
+            providers: Mutex::default(),
+            connections: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn elapsed_ms(&self) -> u64 {
@@ -53,7 +60,10 @@ impl Registry {
     }
 
     pub(crate) fn behaviours(&self) -> BTreeMap<String, Behaviour> {
-        lock(&self.providers).iter().map(|(name, provider)| (name.clone(), provider.behaviour())).collect()
+        lock(&self.providers)
+            .iter()
+            .map(|(name, provider)| (name.clone(), provider.behaviour()))
+            .collect()
     }
 
     pub(crate) fn next_connection(&self) -> u64 {
@@ -132,7 +142,10 @@ impl Provider {
 
     /// Replaces the script; its schedule of faults starts over.
     pub(crate) fn set(&self, behaviour: Behaviour) {
-        *lock(&self.script) = Script { behaviour: Arc::new(behaviour), calls: 0 };
+        *lock(&self.script) = Script {
+            behaviour: Arc::new(behaviour),
+            calls: 0,
+        };
     }
 
     pub(crate) fn behaviour(&self) -> Behaviour {
@@ -143,7 +156,11 @@ impl Provider {
     pub(crate) fn next_behaviour(&self) -> Behaviour {
         let mut script = lock(&self.script);
         script.calls += 1;
-        if script.behaviour.strikes(script.calls) { script.behaviour.struck() } else { script.behaviour.healthy() }
+        if script.behaviour.strikes(script.calls) {
+            script.behaviour.struck()
+        } else {
+            script.behaviour.healthy()
+        }
     }
 
     /// Number of the next answer: ids and creation times follow from it.
@@ -171,7 +188,12 @@ impl Provider {
         drop(log);
         let concurrent = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.changed();
-        Turn { provider: Arc::clone(self), number, concurrent, ended: false }
+        Turn {
+            provider: Arc::clone(self),
+            number,
+            concurrent,
+            ended: false,
+        }
     }
 
     fn close_entry(&self, number: u64, aborted: bool) {
@@ -188,18 +210,32 @@ impl Provider {
     /// The calls received, oldest first.
     pub(crate) fn calls(&self) -> Vec<Call> {
         let log = lock(&self.log);
-        log.calls.iter().map(|entry| Call { body: entry.body.value(), raw: entry.body.raw(), ..entry.call.clone() }).collect()
+        log.calls
+            .iter()
+            .map(|entry| Call {
+                body: entry.body.value(),
+                raw: entry.body.raw(),
+                ..entry.call.clone()
+            })
+            .collect()
     }
 
     /// How many calls were received, and how many of the remembered ones were given up by their clients.
     pub(crate) fn counts(&self) -> (u64, usize) {
         let log = lock(&self.log);
-        (log.newest - log.cleared, log.calls.iter().filter(|entry| entry.call.aborted).count())
+        (
+            log.newest - log.cleared,
+            log.calls.iter().filter(|entry| entry.call.aborted).count(),
+        )
     }
 
     pub(crate) fn clear(&self) {
         let mut log = lock(&self.log);
-        *log = Log { newest: log.newest, cleared: log.newest, ..Log::default() };
+        *log = Log {
+            newest: log.newest,
+            cleared: log.newest,
+            ..Log::default()
+        };
         drop(log);
         self.changed();
     }
@@ -213,7 +249,10 @@ impl Provider {
     }
 
     pub(crate) fn connections(&self) -> Connections {
-        Connections { open: self.open.load(Ordering::Relaxed), opened: self.opened.load(Ordering::Relaxed) }
+        Connections {
+            open: self.open.load(Ordering::Relaxed),
+            opened: self.opened.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn connection_opened(&self) {

@@ -3,6 +3,8 @@
 //! Decides the content of an answer from the script and the request alone, so that the same two give the same answer. It must never know
 //! how a dialect spells it.
 
+use serde_json::Value;
+
 use crate::ask::{Ask, tokens};
 use crate::behaviour::{Behaviour, BodyFault, Tokens, ToolCall};
 use crate::schema;
@@ -39,9 +41,16 @@ impl Reply {
     pub(crate) fn compose(behaviour: &Behaviour, ask: &Ask, provider: &str, number: u64) -> Self {
         let empty = behaviour.body == Some(BodyFault::EmptyChoices);
         let tools = if empty { Vec::new() } else { tools(behaviour, ask) };
-        let text = if empty { Vec::new() } else { text(behaviour, ask, provider, !tools.is_empty()) };
+        let text = if empty {
+            Vec::new()
+        } else {
+            text(behaviour, ask, provider, !tools.is_empty())
+        };
         let thinking = behaviour.thinking.as_deref().filter(|_| !empty).map(words).unwrap_or_default();
-        let finish = behaviour.finish.clone().unwrap_or_else(|| if tools.is_empty() { "stop" } else { "tool_calls" }.to_owned());
+        let finish = behaviour
+            .finish
+            .clone()
+            .unwrap_or_else(|| if tools.is_empty() { "stop" } else { "tool_calls" }.to_owned());
         let choices = if empty { 0 } else { ask.choices };
         let tokens = behaviour.usage.unwrap_or_else(|| count(ask, &thinking, &text, &tools));
         Self {
@@ -63,17 +72,25 @@ fn tools(behaviour: &Behaviour, ask: &Ask) -> Vec<ToolUse> {
         return Vec::new();
     }
     if let (true, Some((name, schema))) = (behaviour.tool_calls.is_empty(), &ask.forced_tool) {
-        return vec![ToolUse { id: None, name: name.clone(), arguments: arguments(&schema::example(schema)) }];
+        return vec![ToolUse {
+            id: None,
+            name: name.clone(),
+            arguments: arguments(&schema::example(schema)),
+        }];
     }
-    let scripted = |call: &ToolCall| ToolUse { id: call.id.clone(), name: call.name.clone(), arguments: arguments(&call.arguments) };
+    let scripted = |call: &ToolCall| ToolUse {
+        id: call.id.clone(),
+        name: call.name.clone(),
+        arguments: arguments(&call.arguments),
+    };
     behaviour.tool_calls.iter().map(scripted).collect()
 }
 
-fn arguments(value: &serde_json::Value) -> String {
+fn arguments(value: &Value) -> String {
     match value {
-        serde_json::Value::Null => "{}".to_owned(),
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Null => "{}".to_owned(),
+        Value::String(text) => text.clone(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
     }
 }
 
@@ -119,7 +136,13 @@ fn count(ask: &Ask, thinking: &[String], text: &[String], tools: &[ToolUse]) -> 
     let reasoning = tokens(bytes(thinking));
     let each = tokens(bytes(text)) + tools.iter().map(|tool| tokens(tool.name.len() + tool.arguments.len())).sum::<u64>();
     let choices = u64::try_from(ask.choices).unwrap_or(1);
-    Tokens { input: ask.prompt_tokens.max(1), output: (each.max(1) + reasoning) * choices, cached_read: 0, cache_write: 0, reasoning: reasoning * choices }
+    Tokens {
+        input: ask.prompt_tokens.max(1),
+        output: (each.max(1) + reasoning) * choices,
+        cached_read: 0,
+        cache_write: 0,
+        reasoning: reasoning * choices,
+    }
 }
 
 #[cfg(test)]
@@ -133,14 +156,23 @@ mod tests {
     }
 
     fn asking(text: &str) -> Ask {
-        Ask { model: "m".to_owned(), choices: 1, last_text: text.to_owned(), ..Ask::default() }
+        Ask {
+            model: "m".to_owned(),
+            choices: 1,
+            last_text: text.to_owned(),
+            ..Ask::default()
+        }
     }
 
     #[test]
     fn text_is_split_between_characters_into_the_pieces_asked_for() {
-        for (text, pieces, expected) in
-            [("abcdef", 3, vec!["ab", "cd", "ef"]), ("äöü", 2, vec!["äö", "ü"]), ("ab", 9, vec!["a", "b"]), ("", 3, vec![]), ("ab", 0, vec!["ab"])]
-        {
+        for (text, pieces, expected) in [
+            ("abcdef", 3, vec!["ab", "cd", "ef"]),
+            ("äöü", 2, vec!["äö", "ü"]),
+            ("ab", 9, vec!["a", "b"]),
+            ("", 3, vec![]),
+            ("ab", 0, vec!["ab"]),
+        ] {
             assert_eq!(even(text, pieces), expected, "{text} in {pieces}");
         }
         assert_eq!(compose(json!({"chunks": 20}), &asking("")).text.len(), 20);
@@ -155,12 +187,18 @@ mod tests {
     #[test]
     fn an_echo_follows_the_text() {
         assert_eq!(compose(json!({"echo": true}), &asking("one two")).text.concat(), "one two");
-        assert_eq!(compose(json!({"echo": true, "text": "You said: "}), &asking("one")).text.concat(), "You said: one");
+        assert_eq!(
+            compose(json!({"echo": true, "text": "You said: "}), &asking("one")).text.concat(),
+            "You said: one"
+        );
     }
 
     #[test]
     fn a_model_that_got_tool_results_goes_on_in_words() {
-        let ask = Ask { brings_results: true, ..asking("x") };
+        let ask = Ask {
+            brings_results: true,
+            ..asking("x")
+        };
         let reply = compose(json!({"tool_calls": [{"name": "f"}]}), &ask);
         assert_eq!((reply.tools.len(), reply.finish.as_str()), (0, "stop"));
         assert!(!reply.text.is_empty());
@@ -169,7 +207,10 @@ mod tests {
     #[test]
     fn a_forced_tool_gets_arguments_that_fit_its_schema() {
         let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
-        let ask = Ask { forced_tool: Some(("weather".to_owned(), schema)), ..asking("x") };
+        let ask = Ask {
+            forced_tool: Some(("weather".to_owned(), schema)),
+            ..asking("x")
+        };
         let reply = compose(json!({}), &ask);
         assert_eq!(reply.tools[0].arguments, r#"{"city":"example"}"#);
         assert_eq!(reply.finish, "tool_calls");

@@ -17,7 +17,10 @@ fn of(schema: &Value, root: &Value, depth: usize) -> Value {
         return Value::Null;
     }
     if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
-        return target.strip_prefix('#').and_then(|pointer| root.pointer(pointer)).map_or(Value::Null, |found| of(found, root, depth + 1));
+        return target
+            .strip_prefix('#')
+            .and_then(|pointer| root.pointer(pointer))
+            .map_or(Value::Null, |found| of(found, root, depth + 1));
     }
     if let Some(value) = schema.get("const") {
         return value.clone();
@@ -27,7 +30,9 @@ fn of(schema: &Value, root: &Value, depth: usize) -> Value {
     }
     if let Some(branches) = ["anyOf", "oneOf"].iter().find_map(|key| schema.get(*key)).and_then(Value::as_array) {
         // The deeper we are, the rather the branch that ends: recursive types offer null for that.
-        let ends = branches.iter().find(|branch| depth > 2 && branch.get("type") == Some(&json!("null")));
+        let ends = branches
+            .iter()
+            .find(|branch| depth > 2 && branch.get("type") == Some(&json!("null")));
         return ends.or(branches.first()).map_or(Value::Null, |branch| of(branch, root, depth + 1));
     }
     if let Some(parts) = schema.get("allOf").and_then(Value::as_array) {
@@ -43,7 +48,11 @@ fn of(schema: &Value, root: &Value, depth: usize) -> Value {
         "object" => object(schema, root, depth),
         "array" => array(schema, root, depth),
         "string" => text(schema),
-        "integer" => schema.get("minimum").filter(|least| least.is_i64() || least.is_u64()).cloned().unwrap_or_else(|| json!(1)),
+        "integer" => schema
+            .get("minimum")
+            .filter(|least| least.is_i64() || least.is_u64())
+            .cloned()
+            .unwrap_or_else(|| json!(1)),
         "number" => schema.get("minimum").cloned().unwrap_or_else(|| json!(1.5)),
         "boolean" => json!(true),
         _ => Value::Null,
@@ -52,7 +61,10 @@ fn of(schema: &Value, root: &Value, depth: usize) -> Value {
 
 fn object(schema: &Value, root: &Value, depth: usize) -> Value {
     let properties = schema.get("properties").and_then(Value::as_object);
-    let members = properties.into_iter().flatten().map(|(name, property)| (name.clone(), of(property, root, depth + 1)));
+    let members = properties
+        .into_iter()
+        .flatten()
+        .map(|(name, property)| (name.clone(), of(property, root, depth + 1)));
     Value::Object(members.collect())
 }
 
@@ -61,7 +73,11 @@ fn array(schema: &Value, root: &Value, depth: usize) -> Value {
     // A recursive list must end somewhere.
     let least = if depth > 6 { 0 } else { least };
     let items = schema.get("items");
-    Value::Array((0..least).map(|_| items.map_or(Value::Null, |items| of(items, root, depth + 1))).collect())
+    Value::Array(
+        (0..least)
+            .map(|_| items.map_or(Value::Null, |items| of(items, root, depth + 1)))
+            .collect(),
+    )
 }
 
 fn text(schema: &Value) -> Value {
@@ -74,7 +90,12 @@ fn text(schema: &Value) -> Value {
         Some("uuid") => "00000000-0000-4000-8000-000000000000",
         _ => "example",
     };
-    let least = schema.get("minLength").and_then(Value::as_u64).and_then(|least| usize::try_from(least).ok()).unwrap_or(0).min(4096);
+    let least = schema
+        .get("minLength")
+        .and_then(Value::as_u64)
+        .and_then(|least| usize::try_from(least).ok())
+        .unwrap_or(0)
+        .min(4096);
     Value::String(format!("{sample}{}", "x".repeat(least.saturating_sub(sample.len()))))
 }
 
@@ -87,7 +108,7 @@ fn merged(parts: impl Iterator<Item = Value>) -> Value {
     for part in parts {
         match part {
             Value::Object(members) => all.extend(members),
-            other => return other,
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => return other,
         }
     }
     Value::Object(all)

@@ -53,12 +53,19 @@ pub(crate) struct Exchange {
 }
 
 /// Answers one request.
-pub(crate) async fn call(registry: Arc<Registry>, connection: Arc<Connection>, mut request: Request<Incoming>) -> Result<Response<Tape>, Severed> {
+pub(crate) async fn call(
+    registry: Arc<Registry>,
+    connection: Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Tape>, Severed> {
     let path = request.uri().path().to_owned();
     if let Some(rest) = path.strip_prefix("/_mock") {
         return Ok(control::answer(&registry, rest, request).await);
     }
-    let upgrade = request.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let upgrade = request
+        .headers()
+        .contains_key(http::header::UPGRADE)
+        .then(|| hyper::upgrade::on(&mut request));
     let (name, below, endpoint) = place::locate(&path);
     let provider = registry.provider(name);
     let reused = connection.begin(&provider);
@@ -84,7 +91,11 @@ pub(crate) async fn call(registry: Arc<Registry>, connection: Arc<Connection>, m
         complaints: exchange.complaints.clone(),
     };
     let described = exchange.parts.as_deref().map(files::described);
-    let mut turn = provider.record(Arrival { call, described, bytes: body });
+    let mut turn = provider.record(Arrival {
+        call,
+        described,
+        bytes: body,
+    });
     exchange.concurrent = turn.concurrent;
     if whole == Arrived::Broken {
         return Err(Severed);
@@ -94,19 +105,23 @@ pub(crate) async fn call(registry: Arc<Registry>, connection: Arc<Connection>, m
         connection.cut(how);
         return Err(Severed);
     }
-    let refusal = if whole == Arrived::TooLong { Some(Refusal::plain(413)) } else { None };
-    Ok(reply(exchange, refusal, turn, upgrade, &connection, head.uri.query()))
+    let refusal = if whole == Arrived::TooLong {
+        Some(Refusal::plain(413))
+    } else {
+        None
+    };
+    Ok(reply(&exchange, refusal, turn, upgrade, &connection, head.uri.query()))
 }
 
 fn reply(
-    exchange: Exchange,
+    exchange: &Exchange,
     refusal: Option<Refusal>,
     turn: Turn,
     upgrade: Option<OnUpgrade>,
     connection: &Arc<Connection>,
     query: Option<&str>,
 ) -> Response<Tape> {
-    let refusal = refusal.or_else(|| answer::refusal(&exchange));
+    let refusal = refusal.or_else(|| answer::refusal(exchange));
     if let (None, Endpoint::Realtime, Some(upgrade)) = (&refusal, &exchange.endpoint, upgrade) {
         let model = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("model="));
         let session = Session {
@@ -121,8 +136,12 @@ fn reply(
         return realtime::accept(&exchange.headers);
     }
     let idle_close = exchange.behaviour.idle_close_ms.map(Duration::from_millis);
-    let audience = Audience { turn, connection: Arc::clone(connection), idle_close };
-    answer::response(&exchange, refusal, audience)
+    let audience = Audience {
+        turn,
+        connection: Arc::clone(connection),
+        idle_close,
+    };
+    answer::response(exchange, refusal, audience)
 }
 
 /// Waits as scripted; says how the connection breaks, if it does. A stall never returns.
@@ -150,7 +169,9 @@ enum Arrived {
 async fn read(mut incoming: Incoming) -> (Bytes, Arrived) {
     let mut body = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
-        let Ok(frame) = frame else { return (body.freeze(), Arrived::Broken) };
+        let Ok(frame) = frame else {
+            return (body.freeze(), Arrived::Broken);
+        };
         let Ok(data) = frame.into_data() else { continue };
         if body.len() + data.len() > BODY_CAP {
             return (body.freeze(), Arrived::TooLong);
@@ -164,7 +185,11 @@ impl Exchange {
     fn of(provider: &Arc<Provider>, behaviour: Behaviour, endpoint: Endpoint, head: &http::request::Parts, body: &Bytes) -> Self {
         let dialect = endpoint.dialect(&head.headers);
         let json = endpoint.takes_json() && head.method == http::Method::POST;
-        let fields = if json { serde_json::from_slice::<Fields>(body).map_err(|error| error.to_string()) } else { Ok(Fields::default()) };
+        let fields = if json {
+            serde_json::from_slice::<Fields>(body).map_err(|error| error.to_string())
+        } else {
+            Ok(Fields::default())
+        };
         let mut complaints = Vec::new();
         if behaviour.is_strict() {
             complaints.extend(strict::of_headers(&head.method, &endpoint, &head.headers, &behaviour));
@@ -172,7 +197,11 @@ impl Exchange {
                 complaints.extend(strict::of_body(&endpoint, &head.headers, fields, &behaviour));
             }
         }
-        let content_type = head.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = head
+            .headers
+            .get(http::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let number = provider.next_answer();
         Self {
             provider: Arc::clone(provider),

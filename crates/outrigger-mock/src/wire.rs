@@ -116,7 +116,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(socket: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { socket: TokioIo::new(socket), connection }
+        Self {
+            socket: TokioIo::new(socket),
+            connection,
+        }
     }
 }
 

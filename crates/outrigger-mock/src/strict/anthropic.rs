@@ -42,10 +42,16 @@ pub(super) fn of_messages(fields: &Map<String, Value>, headers: &HeaderMap, gene
         complaints.extend(missing(fields, "max_tokens"));
     }
     if headers.get("anthropic-version").is_some_and(|version| version == WITHOUT_SAMPLING) {
-        let refused = ["temperature", "top_p", "top_k"].into_iter().filter(|name| fields.contains_key(*name));
+        let refused = ["temperature", "top_p", "top_k"]
+            .into_iter()
+            .filter(|name| fields.contains_key(*name));
         complaints.extend(refused.map(|name| format!("`{name}` is not taken since version {WITHOUT_SAMPLING}")));
     }
-    let messages = fields.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let messages = fields
+        .get("messages")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if fields.contains_key("messages") && messages.is_empty() {
         complaints.push("`messages` must be a list with at least one message".to_owned());
     }
@@ -62,12 +68,22 @@ fn of_tools(fields: &Map<String, Value>) -> Vec<String> {
     let mut complaints = Vec::new();
     for (index, tool) in tools.iter().enumerate() {
         let name = text(tool, "name");
-        if name.is_empty() || name.len() > 128 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+        if name.is_empty()
+            || name.len() > 128
+            || !name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        {
             complaints.push(format!("tools[{index}] has the name `{name}`"));
         }
         // Typed tools run at the provider and bring no schema.
         let own = tool.get("type").is_none_or(|kind| kind == "custom");
-        if own && tool.get("input_schema").and_then(|schema| schema.get("type")).is_none_or(|kind| kind != "object") {
+        if own
+            && tool
+                .get("input_schema")
+                .and_then(|schema| schema.get("type"))
+                .is_none_or(|kind| kind != "object")
+        {
             complaints.push(format!("tools[{index}].input_schema must be a schema of type object"));
         }
     }
@@ -104,7 +120,9 @@ fn of_results(messages: &[Value]) -> Vec<String> {
                     let id = text(block, "tool_use_id");
                     match open.iter().position(|known| *known == id) {
                         Some(position) => drop(open.swap_remove(position)),
-                        None => complaints.push(format!("messages[{index}] has a result for `{id}`, which the message before did not call")),
+                        None => complaints.push(format!(
+                            "messages[{index}] has a result for `{id}`, which the message before did not call"
+                        )),
                     }
                     if words {
                         complaints.push(format!("messages[{index}]: the result for `{id}` must precede other content"));

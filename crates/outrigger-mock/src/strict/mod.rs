@@ -32,8 +32,16 @@ const PRIVATE: [&str; 13] = [
     "x-real-ip",
 ];
 /// Headers that must not come twice.
-const SINGLE: [&str; 8] =
-    ["authorization", "x-api-key", "content-type", "content-length", "host", "anthropic-version", "accept-encoding", "user-agent"];
+const SINGLE: [&str; 8] = [
+    "authorization",
+    "x-api-key",
+    "content-type",
+    "content-length",
+    "host",
+    "anthropic-version",
+    "accept-encoding",
+    "user-agent",
+];
 
 /// The fields of a JSON object, and the names that came more than once.
 #[derive(Debug, Default)]
@@ -89,7 +97,9 @@ pub(crate) fn of_headers(method: &Method, endpoint: &Endpoint, headers: &HeaderM
     }
     let coding = text("accept-encoding");
     if behaviour.gzip == Gzip::Never && !coding.is_empty() && coding != "identity" {
-        complaints.push(format!("`accept-encoding: {coding}` asks for an answer that a gateway cannot read; send identity"));
+        complaints.push(format!(
+            "`accept-encoding: {coding}` asks for an answer that a gateway cannot read; send identity"
+        ));
     }
     let upgrades = *endpoint == Endpoint::Realtime;
     let connection = text("connection").to_ascii_lowercase();
@@ -116,7 +126,10 @@ fn of_body_headers(headers: &HeaderMap) -> Vec<String> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         complaints.push("a JSON body was sent with `content-encoding`".to_owned());
     }
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
         complaints.push(format!("`content-type` must be application/json, not `{kind}`"));
@@ -142,13 +155,22 @@ pub(crate) fn of_body(endpoint: &Endpoint, headers: &HeaderMap, fields: &Fields,
     };
     let accepted = |name: &str| known.contains(&name) || behaviour.accept_fields.iter().any(|field| field == name);
     complaints.extend(fields.repeated.iter().map(|name| format!("field `{name}` came more than once")));
-    complaints.extend(fields.map.keys().filter(|name| !accepted(name)).map(|name| format!("unknown field `{name}`")));
+    complaints.extend(
+        fields
+            .map
+            .keys()
+            .filter(|name| !accepted(name))
+            .map(|name| format!("unknown field `{name}`")),
+    );
     complaints
 }
 
 /// A required field is missing or null.
 fn missing(fields: &Map<String, Value>, name: &str) -> Option<String> {
-    fields.get(name).is_none_or(Value::is_null).then(|| format!("field `{name}` is required"))
+    fields
+        .get(name)
+        .is_none_or(Value::is_null)
+        .then(|| format!("field `{name}` is required"))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -158,6 +180,3 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
-
-
-

@@ -61,7 +61,11 @@ pub(super) fn of_chat(fields: &Map<String, Value>) -> Vec<String> {
     if given("tool_choice") && !given("tools") && fields.get("tool_choice").and_then(Value::as_str) != Some("none") {
         complaints.push("`tool_choice` needs `tools`".to_owned());
     }
-    let messages = fields.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let messages = fields
+        .get("messages")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if given("messages") && messages.is_empty() {
         complaints.push("`messages` must be a list with at least one message".to_owned());
     }
