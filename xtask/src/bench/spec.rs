@@ -80,6 +80,8 @@ pub(crate) struct Measured {
     pub(crate) window_ns: u64,
     /// CPU time that the process used in the window, all threads.
     pub(crate) cpu_ns: u64,
+    /// Time in the window that its threads were ready while something else had the CPU.
+    pub(crate) waited_ns: u64,
     /// Instructions over the whole run, if this run counted them.
     pub(crate) instructions: Option<u64>,
     /// From the start (open loop: the scheduled start) to the last byte.

@@ -286,6 +286,7 @@ impl<'a> Load<'a> {
         let seen = events.saturating_sub(1).min(relay.sent.len());
         if before < 2 && events >= 2 {
             self.open += 1;
+            self.tally.found.open_peak = self.tally.found.open_peak.max(self.open);
         }
         let Some(fresh) = relay.sent.get(relay.seen..seen).filter(|fresh| !fresh.is_empty()) else {
             return;

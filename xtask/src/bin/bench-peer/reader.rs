@@ -143,7 +143,9 @@ impl Reader {
             };
             self.events += usize::from(before);
         }
-        self.ends_with_newline = payload.last() == Some(&b'\n');
+        if let Some(last) = payload.last() {
+            self.ends_with_newline = *last == b'\n';
+        }
     }
 }
 
@@ -176,7 +178,7 @@ mod tests {
     use super::*;
 
     const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
-        8\r\ndata: a\n\r\n10;x=y\r\n\ndata: b\n\ndata:\r\n4\r\n c\n\n\r\n0\r\nx-t: 1\r\n\r\n";
+        8\r\ndata: a\n\r\nf;x=y\r\n\ndata: b\n\ndata:\r\n4\r\n c\n\n\r\n0\r\nx-t: 1\r\n\r\n";
 
     #[test]
     fn an_answer_reads_the_same_at_every_split() {
@@ -186,7 +188,7 @@ mod tests {
             let early = reader.feed(first).unwrap();
             assert_eq!(early, split == STREAM.len(), "split at {split}");
             assert!(early || reader.feed(second).unwrap(), "split at {split}");
-            assert_eq!((reader.status, reader.payload, reader.events), (200, 28, 3), "split at {split}");
+            assert_eq!((reader.status, reader.payload, reader.events), (200, 27, 3), "split at {split}");
         }
     }
 

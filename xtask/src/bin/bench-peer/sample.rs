@@ -11,22 +11,28 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// CPU time of all live threads of `pid` since their start, in nanoseconds.
-pub(crate) fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
+/// Of all live threads of a process since their start, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scheduled {
+    /// On a CPU.
+    pub(crate) ran_ns: u64,
+    /// Ready, while something else had the CPU.
+    pub(crate) waited_ns: u64,
+}
+
+/// What the scheduler counts for `pid`.
+pub(crate) fn scheduled(pid: u32) -> anyhow::Result<Scheduled> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))?;
-    let mut total = 0;
+    let mut total = Scheduled::default();
     for task in tasks {
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
             continue; // the thread ended since it was listed
         };
-        let run: u64 = text
-            .split_whitespace()
-            .next()
-            .and_then(|field| field.parse().ok())
-            .context("schedstat is not as documented")?;
-        total += run;
+        let mut fields = text.split_whitespace().map_while(|field| field.parse::<u64>().ok());
+        total.ran_ns += fields.next().context("schedstat is not as documented")?;
+        total.waited_ns += fields.next().context("schedstat is not as documented")?;
     }
-    anyhow::ensure!(total > 0, "the kernel counts no CPU time in /proc/{pid}/task/*/schedstat");
+    anyhow::ensure!(total.ran_ns > 0, "the kernel counts no CPU time in /proc/{pid}/task/*/schedstat");
     Ok(total)
 }
 

@@ -4,15 +4,18 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::sample;
+use crate::sample::{self, Scheduled};
 use crate::spec::{Arrivals, Measured, Quantiles, Spec};
+
+/// Two minutes: longer than any run.
+const LONGEST_NS: u64 = 120_000_000_000;
 
 /// The figures of one run.
 pub(crate) struct Tally {
     pid: u32,
     by_schedule: bool,
     window: Option<(Instant, Option<Instant>)>,
-    cpu_at_start: u64,
+    at_start: Scheduled,
     latency: Histogram<u64>,
     delay: Histogram<u64>,
     /// What has been found so far.
@@ -27,9 +30,9 @@ impl Tally {
             pid: spec.pid,
             by_schedule: matches!(spec.arrivals, Arrivals::Open { .. }),
             window: None,
-            cpu_at_start: 0,
-            latency: Histogram::new(3)?,
-            delay: Histogram::new(3)?,
+            at_start: Scheduled::default(),
+            latency: Histogram::new_with_max(LONGEST_NS, 3)?,
+            delay: Histogram::new_with_max(LONGEST_NS, 3)?,
             found: Measured {
                 rss_start_kib,
                 ..Measured::default()
@@ -39,7 +42,7 @@ impl Tally {
 
     /// The window opens.
     pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
-        self.cpu_at_start = sample::cpu_ns(self.pid)?;
+        self.at_start = sample::scheduled(self.pid)?;
         self.window = Some((sample::now(), None));
         Ok(())
     }
@@ -47,7 +50,9 @@ impl Tally {
     /// The window closes.
     pub(crate) fn end(&mut self) -> anyhow::Result<()> {
         let now = sample::now();
-        self.found.cpu_ns = sample::cpu_ns(self.pid)?.saturating_sub(self.cpu_at_start);
+        let at_end = sample::scheduled(self.pid)?;
+        self.found.cpu_ns = at_end.ran_ns.saturating_sub(self.at_start.ran_ns);
+        self.found.waited_ns = at_end.waited_ns.saturating_sub(self.at_start.waited_ns);
         if let Some((start, end)) = &mut self.window {
             *end = Some(now);
             self.found.window_ns = nanos(now - *start);
