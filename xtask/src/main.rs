@@ -8,6 +8,7 @@
     reason = "a tool at the rim of the project reads the clock and the environment itself"
 )]
 
+mod bench;
 mod process;
 mod test;
 mod tidy;
@@ -30,11 +31,14 @@ enum Command {
     Test(test::Args),
     /// Check the rules of the code base that no compiler checks.
     Tidy,
+    /// Measure the data plane against a bare pass-through, in turn in one run.
+    Bench(bench::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
     }
 }
