@@ -10,6 +10,7 @@
 
 mod bench;
 mod process;
+mod run;
 mod test;
 mod tidy;
 mod workspace;
@@ -31,6 +32,8 @@ enum Command {
     Test(test::Args),
     /// Check the rules of the code base that no compiler checks.
     Tidy,
+    /// Run what takes minutes and is run on purpose.
+    Run(run::Args),
     /// Measure the data plane against a bare pass-through, in turn in one run.
     Bench(bench::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
     }
 }
