@@ -2,7 +2,6 @@
 //! the counts of what is in flight.
 
 use crate::{
-    body::Outgoing,
     budget::Budget,
     metrics::{AttemptLabels, Metrics, NO_ROUTE, ReasonLabels, RequestLabels},
     record::Ring,
@@ -29,7 +28,7 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) budget: Arc<Budget>,
-    pub(crate) upstreams: Upstreams<Outgoing>,
+    pub(crate) upstreams: Upstreams,
     pub(crate) ring: Ring,
     pub(crate) tasks: Tasks,
     cell: ArcSwap<Snapshot>,
@@ -44,7 +43,7 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, clock: Clock, metrics: Metrics, upstreams: Upstreams<Outgoing>, tasks: Tasks) -> Self {
+    pub(crate) fn new(settings: Settings, clock: Clock, metrics: Metrics, upstreams: Upstreams, tasks: Tasks) -> Self {
         let mut health = Health::new();
         let slots = health.attach(&Table::default(), &|_| false, Tick(clock.now_us()));
         Self {

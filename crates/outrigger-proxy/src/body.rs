@@ -12,7 +12,7 @@ use std::{
 };
 
 /// A body towards a provider.
-pub enum Outgoing {
+pub(crate) enum Outgoing {
     /// Slices of the client's own bytes with small pieces between them.
     Slices(VecDeque<Bytes>),
     /// A client's body forwarded as it comes.
@@ -21,7 +21,7 @@ pub enum Outgoing {
 
 impl Outgoing {
     /// No body.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self::Slices(VecDeque::new())
     }
 }

@@ -38,7 +38,7 @@ const GLANCE: Duration = Duration::from_secs(5);
 const READ_BUFFER: usize = 128 << 10;
 
 /// Serves a connection until it ends, or until its current request has ended once the process drains.
-pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, draining: Draining) {
+pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draining) {
     let watch = Arc::new(Watch::new(app.clock));
     let io = ClientIo { io: TokioIo::new(stream), watch: Arc::clone(&watch) };
     let timer = Arc::new(Timer::new(app.clock));
@@ -54,7 +54,7 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, draining: Draining) 
     let mut connection = pin!(
         http1::Builder::new().pipeline_flush(true).max_buf_size(READ_BUFFER).serve_connection(io, service).with_upgrades()
     );
-    let mut graceful = pin!(draining.started());
+    let mut graceful = pin!(draining.graceful());
     let mut stopping = false;
     loop {
         let glance = app.now().after(GLANCE);

@@ -27,9 +27,10 @@ mod source;
 mod surface;
 mod timer;
 mod tunnel;
-pub mod upstream;
+mod upstream;
 
 pub use admin::{Admin, Page};
 pub use proxy::Proxy;
 pub use settings::Settings;
 pub use snapshot::Unusable;
+pub use upstream::TlsError;

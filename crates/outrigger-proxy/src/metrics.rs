@@ -10,7 +10,6 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::Histogram,
     },
-    registry::Registry,
 };
 use std::{
     fmt,
@@ -128,7 +127,7 @@ pub(crate) const NO_ROUTE: &str = "none";
 
 impl Metrics {
     /// Makes the families and registers them.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &outrigger_runtime::Metrics) -> Self {
         let metrics = Self {
             requests: Family::default(),
             attempts: Family::default(),
@@ -155,7 +154,7 @@ impl Metrics {
         metrics
     }
 
-    fn describe(&self, registry: &mut Registry) {
+    fn describe(&self, registry: &outrigger_runtime::Metrics) {
         registry.register("requests", "Requests by route, endpoint and outcome", self.requests.clone());
         registry.register("attempts", "Attempts by target and outcome", self.attempts.clone());
         registry.register("request_duration_seconds", "From accept to the last byte of the answer", self.request_seconds.clone());

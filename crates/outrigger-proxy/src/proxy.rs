@@ -10,8 +10,7 @@ use crate::{
     upstream::{PoolSettings, Tls, TlsError, Upstreams},
 };
 use outrigger_core::{Secret, Table};
-use outrigger_runtime::{Clock, Drain, Tasks, listen::Listener};
-use prometheus_client::registry::Registry;
+use outrigger_runtime::{Clock, Draining, Tasks, listen::Listener};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tokio::sync::Semaphore;
 
@@ -27,7 +26,7 @@ impl Proxy {
     ///
     /// # Errors
     /// Where `roots` cannot be read.
-    pub fn new(settings: Settings, roots: Option<&Path>, registry: &mut Registry, tasks: Tasks, clock: Clock) -> Result<Self, TlsError> {
+    pub fn new(settings: Settings, roots: Option<&Path>, registry: &outrigger_runtime::Metrics, tasks: Tasks, clock: Clock) -> Result<Self, TlsError> {
         let tls = Arc::new(Tls::new(roots)?);
         let upstreams = Upstreams::new(PoolSettings::default(), tls, tasks.clone(), clock);
         Ok(Self { app: Arc::new(App::new(settings, clock, Metrics::register(registry), upstreams, tasks)) })
@@ -53,10 +52,10 @@ impl Proxy {
     }
 
     /// Serves `listener` until the drain begins; connections then end with their current request.
-    pub async fn serve(&self, listener: Listener, drain: &Drain) {
+    pub async fn serve(&self, listener: Listener, draining: Draining) {
         let places = Arc::new(Semaphore::new(self.app.settings.max_connections));
-        let draining = drain.watch();
-        let mut stop = std::pin::pin!(draining.started());
+        let mut ear = draining.clone();
+        let mut stop = std::pin::pin!(ear.graceful());
         loop {
             // With all places taken further clients wait in the kernel's queue.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -65,7 +64,7 @@ impl Proxy {
                 () = stop.as_mut() => return,
                 stream = listener.accept() => stream,
             };
-            let served = connection::serve(Arc::clone(&self.app), stream, drain.watch());
+            let served = connection::serve(Arc::clone(&self.app), stream, draining.clone());
             self.app.tasks.spawn("connection", async move {
                 served.await;
                 drop(place);

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod check;
+mod demo;
 mod dev;
 mod mock;
 mod output;
@@ -23,6 +24,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch it work: scripted providers, a mixed load, a provider taken down, and what came of it.
+    Demo(demo::Arguments),
     /// Run the data plane on YAML files, without a cluster; edits take effect at once.
     Dev(dev::Arguments),
     /// Run scripted providers that fail on command.
@@ -35,6 +38,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Mock(arguments) => mock::run(arguments),
         Command::Check(arguments) => check::run(&arguments),

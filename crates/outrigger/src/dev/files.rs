@@ -4,6 +4,7 @@ use crate::output::complain;
 use anyhow::{Context as _, bail};
 use notify::{RecursiveMode, Watcher as _};
 use outrigger_config::{Compiled, Severity, compile, load};
+use outrigger_core::Secret;
 use outrigger_proxy::Proxy;
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,7 @@ pub(crate) struct Files {
     paths: Vec<PathBuf>,
     namespace: String,
     /// Secret name and key → the environment variable's value.
-    overrides: BTreeMap<(String, String), String>,
+    overrides: BTreeMap<(String, String), Secret>,
 }
 
 impl Files {
@@ -35,7 +36,7 @@ impl Files {
             };
             #[expect(clippy::disallowed_methods, reason = "the variable's name is an argument; this is where the process reads it, once")]
             let value = std::env::var(variable).with_context(|| format!("--secret {given}: the variable {variable} is not set"))?;
-            overrides.insert((name.to_owned(), key.to_owned()), value);
+            overrides.insert((name.to_owned(), key.to_owned()), Secret::new(value));
         }
         Ok(Self { paths, namespace, overrides })
     }
@@ -91,7 +92,7 @@ impl Files {
     fn compile(&self) -> (Compiled, usize) {
         let mut loaded = load(&self.paths);
         for ((name, key), value) in &self.overrides {
-            loaded.objects.set_secret(&self.namespace, name, key, value);
+            loaded.objects.set_secret(&self.namespace, name, key, value.clone());
         }
         let mut compiled = compile(&loaded.objects, &self.namespace);
         loaded.diagnostics.append(&mut compiled.diagnostics);
