@@ -3,11 +3,14 @@
 
 use crate::app::App;
 use http::StatusCode;
-use outrigger_core::Breaker;
+use outrigger_core::{Breaker, KeyState, TargetView};
 use serde_json::{Value, json};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 /// The data plane as the admin port sees it.
@@ -66,7 +69,7 @@ impl Admin {
         let health = self.app.health();
         let targets = snapshot.targets.iter().enumerate().map(|(index, target)| {
             let view = health.view(&snapshot.table, &snapshot.slots, &breaker(&snapshot.table, index), index, now);
-            json!({ "target": &*target.label, "health": view.to_json_value() })
+            json!({ "target": &*target.label, "health": health_json(&view) })
         });
         targets.collect()
     }
@@ -92,4 +95,27 @@ impl Admin {
 fn breaker(table: &outrigger_core::Table, target: usize) -> Breaker {
     let uses = |route: &&outrigger_core::Route| route.rules.iter().any(|rule| rule.candidates.iter().any(|c| c.target == target));
     table.routes.iter().find(uses).map(|route| route.breaker).unwrap_or_default()
+}
+
+fn health_json(view: &TargetView) -> Value {
+    let ms = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);
+    let keys: serde_json::Map<String, Value> = view.keys.iter().map(|(name, state)| (name.clone(), Value::from(key_state(*state)))).collect();
+    json!({
+        "state": view.state.as_str(),
+        "first_content_ms": { "p50": ms(view.p50), "p95": ms(view.p95), "p99": ms(view.p99) },
+        "errors_percent": view.errors_ppm.map(|ppm| f64::from(ppm) / 1e4),
+        "samples": view.samples,
+        "in_flight": view.in_flight,
+        "keys": keys,
+    })
+}
+
+fn key_state(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Ready => "ready",
+        KeyState::Pending => "pending",
+        KeyState::Refused => "refused",
+        KeyState::Spent(_) => "over_quota",
+        KeyState::Limited(_) => "rate_limited",
+    }
 }

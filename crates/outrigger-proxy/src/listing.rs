@@ -3,6 +3,7 @@
 use crate::{body::Reply, fault::Fault, pipeline::Exchange};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
+use outrigger_core::{CallFacts, Endpoint, NoMatch};
 use outrigger_dialect::models;
 
 /// All models that routes name exactly; a prefix names none.
@@ -14,7 +15,11 @@ pub(crate) fn all(exchange: &Exchange) -> Response<Reply> {
 
 /// One model, where a route would take it.
 pub(crate) fn one(exchange: &Exchange, id: &str) -> Result<Response<Reply>, Fault> {
-    if exchange.app.snapshot().router.offers(id) {
+    let snapshot = exchange.app.snapshot();
+    let nothing = |_: &str| None;
+    let call = CallFacts { endpoint: Endpoint::Chat, model: id, route: None, task: None, header: &nothing, metadata: &nothing };
+    // A route whose rules want more than a name still offers the model.
+    if !matches!(snapshot.router.find(&snapshot.table, &call), Err(NoMatch::UnknownModel)) {
         return Ok(respond(exchange, models::one(exchange.dialect, id)));
     }
     Err(Fault::unknown_model(id))

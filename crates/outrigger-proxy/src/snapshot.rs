@@ -7,7 +7,7 @@ use crate::{
     upstream::Destination,
 };
 use http::{HeaderName, HeaderValue, Uri};
-use outrigger_core::{Auth, Class, Dialect, ModelFacts, Secret, Slots, Table, TargetModel, router::Router};
+use outrigger_core::{Auth, Class, Dialect, ModelFacts, Router, Secret, Slots, Table, TargetModel};
 use outrigger_dialect::headers;
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use std::{
@@ -38,6 +38,8 @@ pub(crate) struct ProviderHandle {
     uris: [Option<Uri>; Api::ALL.len()],
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) auth_name: HeaderName,
+    /// Names of the ring's keys.
+    pub(crate) key_names: Vec<Arc<str>>,
     /// One per key of the ring; absent while its bytes are.
     pub(crate) auth: Vec<Option<HeaderValue>>,
 }
@@ -122,7 +124,7 @@ impl ProviderHandle {
         let unusable = |problem: String| Unusable { object: provider.label.clone(), problem };
         let mut uris: [Option<Uri>; Api::ALL.len()] = Default::default();
         for (api, slot) in Api::ALL.into_iter().zip(&mut uris) {
-            let Some(path) = headers::path(provider.dialect, api.endpoint()) else { continue };
+            let path = headers::path(provider.dialect, api.endpoint());
             let tail = if api == Api::CountTokens { "/count_tokens" } else { "" };
             let uri = format!("{}{path}{tail}", provider.path);
             *slot = Some(uri.parse().map_err(|_| unusable(format!("{uri} is no path")))?);
@@ -147,7 +149,8 @@ impl ProviderHandle {
             path: provider.path.clone(),
             uris,
             headers: extra,
-            auth_name: headers::auth_name(provider.dialect),
+            auth_name: HeaderName::from_static(headers::authorize(provider.dialect, "").0),
+            key_names: provider.ring.iter().map(|key| key.name.as_str().into()).collect(),
             auth,
         })
     }
@@ -159,7 +162,7 @@ impl ProviderHandle {
 }
 
 fn authorization(dialect: Dialect, secret: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&headers::auth_value(dialect, secret.expose())).ok()?;
+    let mut value = HeaderValue::from_str(&headers::authorize(dialect, secret.expose()).1).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

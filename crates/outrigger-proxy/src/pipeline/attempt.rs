@@ -13,15 +13,15 @@ use crate::{
     ledger::{Ledger, Served},
     pipeline::stream,
     record::AttemptRecord,
-    snapshot::{Snapshot, TargetHandle},
+    snapshot::TargetHandle,
     source::Source,
+    surface::Api,
     upstream::Send,
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use outrigger_core::{
-    Attempt, Class, Dispatch, Outcome, Table, Tick, TargetModel,
-    dispatch::{AttemptId, Step, Verdict},
+    Attempt, AttemptId, Class, Dialect, Dispatch, Outcome, Step, Table, TargetModel, Tick, Verdict,
 };
 use outrigger_dialect::{
     Relay, Report,
@@ -104,7 +104,7 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
                     Ok(committed) => {
                         driver.observe(attempt.id, Outcome::of(Class::Ok));
                         target.saw_first_content(&exchange.app.metrics, committed.at.since(started).as_secs_f64());
-                        serve(ledger, call, target, &attempt, &snapshot);
+                        serve(ledger, call, target, &attempt);
                         ledger.first_content = Some(committed.at);
                         return Ok(committed);
                     }
@@ -183,6 +183,12 @@ impl Drop for Driver<'_> {
 /// One attempt: encode, send, read until it is an answer.
 async fn send(exchange: &Exchange, call: &Call, target: &TargetHandle, attempt: &Attempt) -> Result<Committed, Failed> {
     let app = &exchange.app;
+    if call.api == Api::CountTokens && target.provider.dialect == Dialect::OpenAi {
+        // Nobody to ask: these providers have no such endpoint. The estimate is what routing itself goes by.
+        let body = outrigger_dialect::token_count(u64::from(call.scan.sketch.reference_tokens())).into();
+        let answer = Answer::Unary { body, report: Report::default() };
+        return Ok(Committed { answer, between: attempt.timeouts.between_tokens, at: app.now() });
+    }
     let encoded = request::encode(call, target, attempt.key).map_err(|said| Failed::classified(400, said, app.now()))?;
     let timeouts = &attempt.timeouts;
     let options = Send { connect_timeout: timeouts.connect, fresh: attempt.fresh };
@@ -249,7 +255,7 @@ fn note(ledger: &mut Ledger, call: &Call, target: &TargetHandle, attempt: &Attem
     });
 }
 
-fn serve(ledger: &mut Ledger, call: &Call, target: &Arc<TargetHandle>, attempt: &Attempt, _snapshot: &Snapshot) {
+fn serve(ledger: &mut Ledger, call: &Call, target: &Arc<TargetHandle>, attempt: &Attempt) {
     let asked = &*call.scan.model_name;
     ledger.served = Some(Served {
         target: Arc::clone(target),

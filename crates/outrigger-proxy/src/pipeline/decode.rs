@@ -49,9 +49,9 @@ pub(crate) async fn decode(
     let mut asked = asked(&headers)?;
     let body = read(exchange, ledger, &headers, body).await?;
     let scan = scan::scan(&body, api.endpoint())
-        .map_err(|error| Fault::client(400, error.code(), error.param().as_deref(), error.to_string()))?;
-    if let Some(span) = &scan.metadata {
-        body_metadata(body.get(span.clone()).unwrap_or_default(), &mut asked.metadata);
+        .map_err(|error| Fault::client(400, Some(error.code()), error.param(), error.to_string()))?;
+    for (name, value) in scan.metadata(&body) {
+        asked.metadata.entry(name.into_owned()).or_insert_with(|| value.into_owned());
     }
     if asked.task.is_none() {
         asked.task = asked.metadata.get("task").cloned();
@@ -131,7 +131,7 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Fault> {
         }
     }
     if let Some(text) = single(headers, "x-outrigger-timeout")? {
-        let timeout = outrigger_core::time::parse_duration(text).filter(|timeout| !timeout.is_zero());
+        let timeout = outrigger_core::time::parse_duration(text).ok().filter(|timeout| !timeout.is_zero());
         asked.timeout = Some(timeout.ok_or_else(|| bad_header("x-outrigger-timeout", text, "a positive duration such as `90s` or `1m30s`"))?);
     }
     // These are the SDK's own description of itself: nothing a caller could mend, so what cannot be read is left alone.
@@ -157,14 +157,4 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a s
 fn bad_header(name: &'static str, given: &str, right: &str) -> Fault {
     let given: String = given.chars().take(64).collect();
     Fault::client(400, Some("invalid_header"), Some(name), format!("The header {name} is {given:?}; it has to be {right}."))
-}
-
-/// Adds the string members of the body's `metadata`; the header's win.
-fn body_metadata(json: &[u8], into: &mut BTreeMap<String, String>) {
-    let Ok(members) = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(json) else { return };
-    for (name, value) in members {
-        if let serde_json::Value::String(text) = value {
-            into.entry(name).or_insert(text);
-        }
-    }
 }

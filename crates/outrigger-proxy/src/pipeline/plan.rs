@@ -4,9 +4,7 @@ use super::{Exchange, decode::Call};
 use crate::{fault::Fault, ledger::Ledger, snapshot::Snapshot};
 use http::HeaderValue;
 use outrigger_core::{
-    Dispatch, Tick, Timeouts,
-    plan::{self, Shape},
-    router::{CallFacts, Matched, NoMatch},
+    CallFacts, Dispatch, Matched, NoMatch, Shape, Tick, Timeouts,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -53,9 +51,9 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
     let total = route.rules.get(matched.rule).map_or(Timeouts::default().total, |rule| longest_total(&rule.candidates));
     let deadline = exchange.accepted.after(asked.timeout.map_or(total, |timeout| timeout.min(total)));
     let until_commit = asked.patience.map_or(deadline, |patience| deadline.min(exchange.accepted.after(patience)));
-    let shape = Shape { stream: call.scan.stream, prompt_tokens: ledger.prompt_tokens };
+    let shape = Shape { model: &call.scan.model_name, stream: call.scan.stream, prompt_tokens: ledger.prompt_tokens };
     let seed = fastrand::u64(..);
-    let ranked = plan::plan(&snapshot.table, &snapshot.slots, matched, shape, &app.health(), now, seed);
+    let ranked = outrigger_core::plan(&snapshot.table, &snapshot.slots, matched, shape, &app.health(), now, seed);
     let dispatch = Dispatch::new(ranked, route.attempts, route.breaker, until_commit, seed);
     Ok(Planned { snapshot, matched, dispatch, deadline })
 }

@@ -1,6 +1,6 @@
 //! The request towards a provider: the client's own bytes with what this target needs spliced in, or a translation.
 
-use super::decode::Call;
+use super::{Exchange, decode::Call};
 use crate::{body::Outgoing, snapshot::TargetHandle, surface::Api};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
@@ -8,8 +8,8 @@ use outrigger_core::{Class, ModelFacts};
 use outrigger_dialect::{
     classify::Classified,
     headers,
-    splice::{Edits, splice},
-    translate::{self, TargetTraits},
+    splice::{Edits, TokenLimit, splice},
+    translate::{self, Asked, TargetTraits},
 };
 
 /// A request ready to be sent, and how its answer has to be read.
@@ -54,10 +54,11 @@ pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> 
             }
         }
     }
-    for (name, value) in headers::fixed(provider.dialect) {
-        if !out.contains_key(*name) {
-            out.insert(*name, HeaderValue::from_static(value));
-        }
+    let version = call.headers.get("anthropic-version").and_then(|value| value.to_str().ok()).filter(|_| same);
+    if let Some((name, value)) = headers::fixed(provider.dialect, target.model_name(&call.scan.model_name), version)
+        && let Ok(value) = HeaderValue::from_str(&value)
+    {
+        out.insert(name, value);
     }
     for (name, value) in &provider.headers {
         out.insert(name, value.clone());
@@ -86,7 +87,18 @@ fn spliced(call: &Call, target: &TargetHandle) -> (Vec<Bytes>, bool) {
     let asked = &*call.scan.model_name;
     let name = target.model_name(asked);
     let include_usage = call.api == Api::Chat && call.scan.stream && !call.scan.include_usage && target.quirks.stream_options;
-    let edits = Edits { model: (name != asked).then_some(name), include_usage };
+    let reasoning = target.facts(asked).is_some_and(|facts| facts.reasoning);
+    let edits = Edits {
+        model: (name != asked).then_some(name),
+        include_usage,
+        drop_stream_options: !target.quirks.stream_options,
+        token_limit: match call.api {
+            Api::Chat if !target.quirks.max_completion_tokens => Some(TokenLimit::MaxTokens),
+            // Models that think refuse the older name; all others take what the client wrote.
+            Api::Chat if reasoning => Some(TokenLimit::MaxCompletionTokens),
+            _ => None,
+        },
+    };
     (splice(&call.body, &call.scan, &edits), include_usage)
 }
 
@@ -99,9 +111,19 @@ fn translated(call: &Call, target: &TargetHandle) -> Result<Bytes, Classified> {
         quirks: &target.quirks,
         stream: call.scan.stream,
     };
-    translate::request(call.api.dialect(), target.provider.dialect, &call.body, &traits).map(Bytes::from).map_err(|error| Classified {
-        param: error.param().map(str::to_owned),
+    translate::request(call.api.dialect(), target.provider.dialect, call.api.endpoint(), &call.body, &traits).map(Bytes::from).map_err(|error| Classified {
+        param: error.param.clone(),
         message: Some(error.to_string()),
-        ..Classified::of(Class::ClientError)
+        ..Classified::of(error.class())
     })
+}
+
+/// What of the request a translated answer needs.
+pub(super) fn asked(exchange: &Exchange, call: &Call) -> Asked {
+    Asked {
+        id: exchange.id.to_string(),
+        created: exchange.app.clock.unix_ms() / 1_000,
+        model: call.scan.model_name.clone(),
+        include_usage: call.scan.include_usage,
+    }
 }

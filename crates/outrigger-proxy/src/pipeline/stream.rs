@@ -5,7 +5,7 @@ use super::{
     Exchange,
     attempt::{Answer, Failed},
     decode::Call,
-    request::Reading,
+    request::{Reading, asked},
 };
 use crate::{body::Broken, fault::Fault, ledger::Ledger, snapshot::TargetHandle, source::Source};
 use bytes::Bytes;
@@ -35,7 +35,7 @@ pub(super) async fn open(
     }
     let provider = &target.provider;
     let mut relay = if reading.translated {
-        let asked = translate::Asked { id: &exchange.id, request: &call.body };
+        let asked = asked(exchange, call);
         Relay::Translated(Box::new(Translator::new(provider.dialect, call.api.dialect(), &asked)))
     } else {
         Relay::Same(Tap::new(provider.dialect, reading.strip_usage))

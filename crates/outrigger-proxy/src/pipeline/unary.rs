@@ -10,6 +10,7 @@ use crate::{snapshot::TargetHandle, source::Source};
 use bytes::{Bytes, BytesMut};
 use outrigger_core::Class;
 use outrigger_dialect::{Report, translate, unary};
+use super::request::asked;
 use std::{collections::VecDeque, time::Duration};
 
 /// Reads an answer to its end and checks that it is one.
@@ -37,7 +38,7 @@ pub(super) async fn collect(
     let body = join(held, size);
     let provider = &target.provider;
     if reading.translated {
-        let asked = translate::Asked { id: &exchange.id, request: &call.body };
+        let asked = asked(exchange, call);
         let (body, report) = translate::unary(provider.dialect, call.api.dialect(), &body, &asked).map_err(|bad| Failed::of(bad.class))?;
         return Ok(Answer::Unary { body: body.into(), report });
     }
