@@ -182,3 +182,67 @@ impl http_body::Body for Tape {
         self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http_body::Body as _;
+
+    use super::*;
+    use crate::registry::{Arrival, Registry};
+    use crate::score::Event;
+    use crate::tests::client::{behaviour, call};
+
+    fn tape(script: serde_json::Value) -> Tape {
+        let turn = Registry::new().provider("p").record(Arrival {
+            call: call(),
+            described: None,
+            bytes: Bytes::new(),
+        });
+        let audience = Audience {
+            turn,
+            connection: Arc::new(Connection::new(1)),
+            idle_close: None,
+        };
+        let events = ["a", "b", "c"]
+            .map(|text| Event::content(Bytes::from_static(text.as_bytes())))
+            .to_vec();
+        Tape::new(
+            Content::Stream {
+                events,
+                ping: Bytes::new(),
+                error: Bytes::new(),
+            },
+            &behaviour(script),
+            false,
+            audience,
+        )
+    }
+
+    /// What each poll gives: bytes, `-` for a pause, `$` for the end.
+    fn polled(mut tape: Tape) -> String {
+        let mut seen = String::new();
+        loop {
+            match Pin::new(&mut tape).poll_frame(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Some(Ok(frame))) => seen.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap()),
+                Poll::Ready(None) => return seen + "$",
+                Poll::Pending if seen.ends_with("--") => return seen,
+                Poll::Pending => seen.push('-'),
+            }
+        }
+    }
+
+    #[test]
+    fn hyper_can_flush_before_each_piece_and_so_each_is_a_write() {
+        assert_eq!(polled(tape(serde_json::json!({}))), "-a-b-c-$");
+        assert_eq!(polled(tape(serde_json::json!({"one_write": true}))), "abc$");
+        assert_eq!(polled(tape(serde_json::json!({"split_bytes": 2}))), "-ab-c-$");
+    }
+
+    #[test]
+    fn nothing_follows_a_break() {
+        assert_eq!(polled(tape(serde_json::json!({"reset": {"after_chunks": 2}}))), "-a-b--");
+        assert_eq!(polled(tape(serde_json::json!({"close": "after_head"}))), "--");
+    }
+}

@@ -1,5 +1,6 @@
 //! A client that keeps its connection, and a raw one that sees every byte.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::{Behaviour, Mock};
+use crate::{Behaviour, Call, Mock};
 
 /// Long enough that only a bug runs into it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,10 +22,29 @@ pub(super) fn mock() -> Mock {
     Mock::local().unwrap()
 }
 
-pub(super) fn behaviour(value: Value) -> Behaviour {
+pub(crate) fn behaviour(value: Value) -> Behaviour {
     let behaviour: Behaviour = serde_json::from_value(value).unwrap();
     behaviour.check().unwrap();
     behaviour
+}
+
+/// A call of which nothing is known.
+pub(crate) fn call() -> Call {
+    Call {
+        number: 0,
+        method: String::new(),
+        path: String::new(),
+        headers: BTreeMap::new(),
+        body: Value::Null,
+        raw: Bytes::new(),
+        bytes: 0,
+        at_ms: 0,
+        aborted: false,
+        done: false,
+        connection: 1,
+        reused: false,
+        complaints: Vec::new(),
+    }
 }
 
 /// A mock whose provider `p` behaves like this.
@@ -166,16 +186,15 @@ pub(super) async fn once(mock: &Mock, request: Request<Full<Bytes>>) -> Result<A
 
 /// Sends one POST and reads all that comes, with the error that ended it.
 pub(super) async fn raw(mock: &Mock, path: &str, body: &Value) -> (String, Option<std::io::ErrorKind>) {
-    let mut socket = opened(mock, path, body).await;
+    tokio::time::timeout(PATIENCE, read_all(opened(mock, path, body).await))
+        .await
+        .unwrap()
+}
+
+async fn read_all(mut socket: TcpStream) -> (String, Option<std::io::ErrorKind>) {
     let mut all = Vec::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match socket.read(&mut buffer).await {
-            Ok(0) => return (String::from_utf8_lossy(&all).into_owned(), None),
-            Ok(read) => all.extend_from_slice(&buffer[..read]),
-            Err(error) => return (String::from_utf8_lossy(&all).into_owned(), Some(error.kind())),
-        }
-    }
+    let end = socket.read_to_end(&mut all).await.err().map(|error| error.kind());
+    (String::from_utf8_lossy(&all).into_owned(), end)
 }
 
 /// Sends one POST with `connection: close` and leaves the answer to be read.

@@ -1,7 +1,7 @@
 //! The mock over real sockets, as a gateway meets it.
 
 mod answers;
-mod client;
+pub(crate) mod client;
 mod controls;
 mod faults;
 mod life;
