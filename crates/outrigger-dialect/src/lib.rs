@@ -6,8 +6,11 @@ pub mod report;
 pub mod scan;
 pub mod splice;
 pub mod sse;
+pub mod tap;
+pub mod unary;
 pub mod usage;
 
+mod facts;
 mod json;
 
 pub use report::{End, Report, Seen, StreamError};
