@@ -36,6 +36,8 @@ pub(crate) enum Kind {
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the contents of the last string began.
+    string_at: usize,
     /// Containers entered and not left.
     depth: u32,
     /// The text was cut off: a string without an end goes up to the end of the bytes.
@@ -47,6 +49,7 @@ impl<'a> Reader<'a> {
         Self {
             bytes,
             at: 0,
+            string_at: 0,
             depth: 0,
             cut: false,
         }
@@ -63,6 +66,11 @@ impl<'a> Reader<'a> {
     /// Offset of the next unread byte.
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// Offset of the contents of the string or key that was read last.
+    pub(crate) fn string_at(&self) -> usize {
+        self.string_at
     }
 
     #[inline]
@@ -165,6 +173,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
         self.eat(b'"')?;
         let start = self.at;
+        self.string_at = start;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let Some(quote) = next_quote(rest) else {
@@ -212,6 +221,12 @@ impl<'a> Reader<'a> {
         Ok(start..self.at)
     }
 
+    /// Skips the next value.
+    #[inline]
+    pub(crate) fn pass(&mut self) -> Result<(), Malformed> {
+        self.skip().map(|_| ())
+    }
+
     /// One bit per open container remembers whether it is an object, so that `[}` is noticed.
     fn skip_container(&mut self) -> Result<(), Malformed> {
         let mut kinds: u128 = 0;
@@ -253,14 +268,14 @@ impl<'a> Reader<'a> {
         if self.kind()? == Kind::String {
             return self.string().map(Some);
         }
-        self.skip()?;
+        self.pass()?;
         Ok(None)
     }
 
     /// The next value as a count: a whole number, or the whole part of one with a fraction. `None` for null and everything else.
     pub(crate) fn count_or_skip(&mut self) -> Result<Option<u64>, Malformed> {
         if self.kind()? != Kind::Scalar {
-            self.skip()?;
+            self.pass()?;
             return Ok(None);
         }
         let text = core::str::from_utf8(self.scalar()).unwrap_or_default();
@@ -316,6 +331,44 @@ pub(crate) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice(&quoted).ok().map(Cow::Owned)
 }
 
+/// Where the comma stands that follows what ends at `from`.
+pub(crate) fn comma_behind(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let space = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    (rest.get(space) == Some(&b',')).then_some(from + space)
+}
+
+/// Where the comma stands that precedes what starts at `to`.
+pub(crate) fn comma_before(bytes: &[u8], to: usize) -> Option<usize> {
+    let before = bytes.get(..to)?.trim_ascii_end();
+    before.strip_suffix(b",").map(<[u8]>::len)
+}
+
+/// The value of the member `name` of the object with whose closing brace `tail` ends, found from behind: `tail` is the last part of a
+/// JSON text and may start anywhere in it.
+///
+/// Sound for valid JSON. A string cannot contain the key with both its quotes, as they would be escaped there; and where everything
+/// between the value and the end of the text are members of one object and its brace, that object is the outermost one.
+pub(crate) fn last_member<'a>(tail: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let quoted = format!("\"{name}\"");
+    // More hits than a few only come where the key is a common word of the answer's structure, and then the search is no use.
+    memchr::memmem::rfind_iter(tail, &quoted).take(4).find_map(|hit| {
+        let mut reader = Reader {
+            at: hit,
+            depth: 1,
+            ..Reader::new(tail)
+        };
+        let mut first = true;
+        reader.key(&mut first).ok()??;
+        let value = reader.skip().ok()?;
+        while reader.key(&mut first).ok()?.is_some() {
+            reader.pass().ok()?;
+        }
+        reader.end().ok()?;
+        Some(reader.slice(value))
+    })
+}
+
 /// Calls `each` with the raw name of every member of `object` and the reader before the value, which `each` must read or skip.
 #[inline]
 pub(crate) fn members<'a>(
@@ -323,7 +376,7 @@ pub(crate) fn members<'a>(
     mut each: impl FnMut(&mut Reader<'a>, &'a [u8]) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
     if reader.kind()? != Kind::Object {
-        return reader.skip().map(drop);
+        return reader.pass();
     }
     reader.enter()?;
     let mut first = true;
@@ -337,7 +390,7 @@ pub(crate) fn members<'a>(
 #[inline]
 pub(crate) fn items<'a>(reader: &mut Reader<'a>, mut each: impl FnMut(&mut Reader<'a>) -> Result<(), Malformed>) -> Result<(), Malformed> {
     if reader.kind()? != Kind::Array {
-        return reader.skip().map(drop);
+        return reader.pass();
     }
     reader.enter()?;
     let mut first = true;
@@ -376,6 +429,19 @@ mod tests {
         let nested = |levels: usize| [vec![b'['; levels], vec![b']'; levels]].concat();
         assert_eq!(Reader::new(&nested(128)).skip(), Ok(0..256));
         assert_eq!(Reader::new(&nested(129)).skip(), Err(Malformed::TooDeep));
+    }
+
+    #[test]
+    fn a_member_is_found_from_behind_only_at_the_top_level() {
+        let found = |text: &str| last_member(text.as_bytes(), "usage").map(|value| String::from_utf8(value.to_vec()).unwrap());
+        assert_eq!(found(r#"{"a":1,"usage": {"n":1} , "b":[{}]} "#).as_deref(), Some(r#"{"n":1}"#));
+        assert_eq!(found(r#"f x\"usage\":7"},"usage":2}"#).as_deref(), Some("2"));
+        assert_eq!(found(r#"{"usage":1,"b":"usage"}"#).as_deref(), Some("1"));
+        assert_eq!(found(r#"{"usage":1,"b":{"usage":2}}"#).as_deref(), Some("1"));
+        assert_eq!(found(r#"{"a":[{"usage":1}]}"#), None);
+        assert_eq!(found(r#"{"a":{"usage":1},"b":2}"#), None);
+        assert_eq!(found(r#"{"a":"\"usage\":1"}"#), None);
+        assert_eq!(found(r#"{"usage":1"#), None);
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -420,7 +486,7 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(text in r#"[\[\]{}":,\\a0 u]{0,60}"#) {
             let _ = Reader::new(text.as_bytes()).skip();
-            let _ = members(&mut Reader::of_cut(text.as_bytes()), |reader, _| reader.skip().map(drop));
+            let _ = members(&mut Reader::of_cut(text.as_bytes()), |reader, _| reader.pass());
         }
     }
 }

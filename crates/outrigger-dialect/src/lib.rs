@@ -2,6 +2,7 @@
 //!
 //! Nothing here opens a socket, reads a clock or waits: bytes in, bytes and facts out.
 
+pub mod classify;
 pub mod headers;
 pub mod relay;
 pub mod report;
