@@ -8,7 +8,9 @@
     reason = "a tool at the rim of the project reads the clock and the environment itself"
 )]
 
+mod bench;
 mod process;
+mod run;
 mod test;
 mod tidy;
 mod workspace;
@@ -30,11 +32,17 @@ enum Command {
     Test(test::Args),
     /// Check the rules of the code base that no compiler checks.
     Tidy,
+    /// Run what takes minutes and is run on purpose.
+    Run(run::Args),
+    /// Measure the data plane against a bare pass-through, in turn in one run.
+    Bench(bench::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
     }
 }

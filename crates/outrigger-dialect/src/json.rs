@@ -1,0 +1,435 @@
+//! A reader that walks over JSON without building anything: for bodies of which a few members matter and the rest must only be skipped.
+//! It checks what it needs to slice rightly (strings end, brackets match, members are separated) and leaves the rest to whoever parses
+//! the text in full: a bad number or a bad escape deep inside passes. It must never panic or slice outside of what it was given.
+
+use core::ops::Range;
+use memchr::memchr;
+use std::borrow::Cow;
+use thiserror::Error;
+
+/// Deepest nesting of objects and arrays that is read: as many levels as [`Reader::skip`] has bits to remember their kinds.
+pub(crate) const MAX_DEPTH: u32 = 128;
+
+/// Why the text cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Malformed {
+    #[error("unexpected end")]
+    End,
+    #[error("unexpected character at byte {0}")]
+    Unexpected(usize),
+    #[error("nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+}
+
+/// What kind of value stands at the reader's place, told by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    String,
+    /// `true`, `false`, `null` or a number.
+    Scalar,
+}
+
+/// A place in a JSON text.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Where the contents of the last string began.
+    string_at: usize,
+    /// Containers entered and not left.
+    depth: u32,
+    /// The text was cut off: a string without an end goes up to the end of the bytes.
+    cut: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            string_at: 0,
+            depth: 0,
+            cut: false,
+        }
+    }
+
+    /// Reads the beginning of a text whose end is missing.
+    pub(crate) fn of_cut(bytes: &'a [u8]) -> Self {
+        Self {
+            cut: true,
+            ..Self::new(bytes)
+        }
+    }
+
+    /// Offset of the next unread byte.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Offset of the contents of the string or key that was read last.
+    pub(crate) fn string_at(&self) -> usize {
+        self.string_at
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn unexpected(&self) -> Malformed {
+        if self.at < self.bytes.len() {
+            Malformed::Unexpected(self.at)
+        } else {
+            Malformed::End
+        }
+    }
+
+    #[inline]
+    fn eat(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.unexpected())
+    }
+
+    /// The kind of the next value; skips white space before it.
+    #[inline]
+    pub(crate) fn kind(&mut self) -> Result<Kind, Malformed> {
+        self.space();
+        match self.peek() {
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'"') => Ok(Kind::String),
+            Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(Kind::Scalar),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// Enters an object or array, whose opening bracket comes next. Then call [`key`](Self::key) or [`item`](Self::item) until it says
+    /// that no more comes.
+    #[inline]
+    pub(crate) fn enter(&mut self) -> Result<(), Malformed> {
+        self.at += 1;
+        self.depth += 1;
+        if self.depth > MAX_DEPTH { Err(Malformed::TooDeep) } else { Ok(()) }
+    }
+
+    /// The raw name of the object's next member, the reader left before the value; `None` = the object is over. `first` says whether
+    /// this is the first call for this object, and is cleared.
+    #[inline]
+    pub(crate) fn key(&mut self, first: &mut bool) -> Result<Option<&'a [u8]>, Malformed> {
+        if !self.more(first, b'}')? {
+            return Ok(None);
+        }
+        self.space();
+        let key = self.string()?;
+        self.space();
+        self.eat(b':')?;
+        Ok(Some(key))
+    }
+
+    /// Whether the array has another element, the reader left before it.
+    #[inline]
+    pub(crate) fn item(&mut self, first: &mut bool) -> Result<bool, Malformed> {
+        self.more(first, b']')
+    }
+
+    #[inline]
+    fn more(&mut self, first: &mut bool, close: u8) -> Result<bool, Malformed> {
+        self.space();
+        let is_first = core::mem::take(first);
+        match self.peek() {
+            Some(byte) if byte == close => {
+                self.at += 1;
+                self.depth = self.depth.saturating_sub(1);
+                Ok(false)
+            }
+            Some(b',') if !is_first => {
+                self.at += 1;
+                self.space();
+                if self.peek() == Some(close) {
+                    Err(self.unexpected())
+                } else {
+                    Ok(true)
+                }
+            }
+            Some(_) if is_first => Ok(true),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// The raw contents of the string that comes next, escapes as they stand.
+    #[inline]
+    pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
+        self.eat(b'"')?;
+        let start = self.at;
+        self.string_at = start;
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let Some(quote) = next_quote(rest) else {
+                self.at = self.bytes.len();
+                return if self.cut {
+                    Ok(self.bytes.get(start..).unwrap_or_default())
+                } else {
+                    Err(Malformed::End)
+                };
+            };
+            let end = self.at + quote;
+            self.at = end + 1;
+            let content = self.bytes.get(start..end).unwrap_or_default();
+            if !content.ends_with(b"\\") || trailing_backslashes(content).is_multiple_of(2) {
+                return Ok(content);
+            }
+        }
+    }
+
+    /// The bytes of the scalar that comes next, not checked further.
+    pub(crate) fn scalar(&mut self) -> &'a [u8] {
+        let start = self.at;
+        while !matches!(
+            self.peek(),
+            None | Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | b':' | b'"' | b'{' | b'[')
+        ) {
+            self.at += 1;
+        }
+        self.bytes.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Skips the next value and says where it stands, without the white space around it.
+    pub(crate) fn skip(&mut self) -> Result<Range<usize>, Malformed> {
+        let kind = self.kind()?;
+        let start = self.at;
+        match kind {
+            Kind::String => {
+                self.string()?;
+            }
+            Kind::Scalar => {
+                self.scalar();
+            }
+            Kind::Object | Kind::Array => self.skip_container()?,
+        }
+        Ok(start..self.at)
+    }
+
+    /// One bit per open container remembers whether it is an object, so that `[}` is noticed.
+    fn skip_container(&mut self) -> Result<(), Malformed> {
+        let mut kinds: u128 = 0;
+        let mut open: u32 = 0;
+        loop {
+            let Some(byte) = self.peek() else { return Err(Malformed::End) };
+            match byte {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => {
+                    open += 1;
+                    if self.depth + open > MAX_DEPTH {
+                        return Err(Malformed::TooDeep);
+                    }
+                    kinds = kinds << 1 | u128::from(byte == b'{');
+                }
+                b'}' | b']' => {
+                    if (kinds & 1 == 1) != (byte == b'}') {
+                        return Err(Malformed::Unexpected(self.at));
+                    }
+                    kinds >>= 1;
+                    open -= 1;
+                    if open == 0 {
+                        self.at += 1;
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    /// The next value as raw text, its contents only where it is a string; `None` for every other kind, which is skipped.
+    #[inline]
+    pub(crate) fn string_or_skip(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        if self.kind()? == Kind::String {
+            return self.string().map(Some);
+        }
+        self.skip()?;
+        Ok(None)
+    }
+
+    /// The next value as a count: a whole number, or the whole part of one with a fraction. `None` for null and everything else.
+    pub(crate) fn count_or_skip(&mut self) -> Result<Option<u64>, Malformed> {
+        if self.kind()? != Kind::Scalar {
+            self.skip()?;
+            return Ok(None);
+        }
+        let text = core::str::from_utf8(self.scalar()).unwrap_or_default();
+        let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
+        Ok(whole.parse().ok())
+    }
+
+    /// Nothing but white space is left.
+    pub(crate) fn end(&mut self) -> Result<(), Malformed> {
+        self.space();
+        if self.peek().is_none() { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    /// The bytes of a range that [`skip`](Self::skip) gave.
+    pub(crate) fn slice(&self, range: Range<usize>) -> &'a [u8] {
+        self.bytes.get(range).unwrap_or_default()
+    }
+}
+
+/// Where the next quote is. Most strings of a protocol are short, and a word at a time is then cheaper than the call of a vector search.
+#[inline]
+fn next_quote(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const QUOTES: u64 = 0x2222_2222_2222_2222;
+    let mut at = 0;
+    let mut rest = bytes;
+    while let (true, Some((word, behind))) = (at < 32, rest.split_first_chunk::<8>()) {
+        let differs = u64::from_le_bytes(*word) ^ QUOTES;
+        // The lowest set high bit marks the first zero byte; borrows can only spoil the bits above it.
+        let zeros = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+        if zeros != 0 {
+            return Some(at + (zeros.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+        rest = behind;
+    }
+    memchr(b'"', rest).map(|quote| at + quote)
+}
+
+fn trailing_backslashes(bytes: &[u8]) -> usize {
+    bytes.iter().rev().take_while(|byte| **byte == b'\\').count()
+}
+
+/// A string's contents with their escapes resolved; `None` where an escape is bad.
+pub(crate) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
+    if memchr(b'\\', raw).is_none() {
+        return core::str::from_utf8(raw).ok().map(Cow::Borrowed);
+    }
+    let mut quoted = Vec::with_capacity(raw.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(raw);
+    quoted.push(b'"');
+    serde_json::from_slice(&quoted).ok().map(Cow::Owned)
+}
+
+/// Calls `each` with the raw name of every member of `object` and the reader before the value, which `each` must read or skip.
+#[inline]
+pub(crate) fn members<'a>(
+    reader: &mut Reader<'a>,
+    mut each: impl FnMut(&mut Reader<'a>, &'a [u8]) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    if reader.kind()? != Kind::Object {
+        return reader.skip().map(drop);
+    }
+    reader.enter()?;
+    let mut first = true;
+    while let Some(key) = reader.key(&mut first)? {
+        each(reader, key)?;
+    }
+    Ok(())
+}
+
+/// Calls `each` with the reader before every element of the array that comes next; any other value is skipped.
+#[inline]
+pub(crate) fn items<'a>(reader: &mut Reader<'a>, mut each: impl FnMut(&mut Reader<'a>) -> Result<(), Malformed>) -> Result<(), Malformed> {
+    if reader.kind()? != Kind::Array {
+        return reader.skip().map(drop);
+    }
+    reader.enter()?;
+    let mut first = true;
+    while reader.item(&mut first)? {
+        each(reader)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_string_ends_at_the_first_quote_that_no_backslash_escapes() {
+        for (text, contents) in [
+            (r#""a\"b" "#, r#"a\"b"#),
+            (r#""a\\" "#, r"a\\"),
+            (r#""\\\"" "#, r#"\\\""#),
+            (r#""""#, ""),
+            (
+                r#""0123456789012345678901234567890123456789\"x""#,
+                r#"0123456789012345678901234567890123456789\"x"#,
+            ),
+        ] {
+            assert_eq!(Reader::new(text.as_bytes()).string(), Ok(contents.as_bytes()), "{text}");
+        }
+        assert_eq!(Reader::new(br#""open\""#).string(), Err(Malformed::End));
+        assert_eq!(Reader::of_cut(br#""open\""#).string(), Ok(&br#"open\""#[..]));
+    }
+
+    #[test]
+    fn brackets_must_match_and_may_not_nest_deeper_than_the_limit() {
+        assert_eq!(Reader::new(b"[{]}").skip(), Err(Malformed::Unexpected(2)));
+        let nested = |levels: usize| [vec![b'['; levels], vec![b']'; levels]].concat();
+        assert_eq!(Reader::new(&nested(128)).skip(), Ok(0..256));
+        assert_eq!(Reader::new(&nested(129)).skip(), Err(Malformed::TooDeep));
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            ".{0,40}".prop_map(Value::from),
+            Just(Value::from("\\\"}{][,:")),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(".{0,6}", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_skipped_to_its_last_byte(value in json(), pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            let padded = format!(" {text}\t,");
+            prop_assert_eq!(Reader::new(padded.as_bytes()).skip(), Ok(1..1 + text.len()));
+        }
+
+        #[test]
+        fn members_are_those_that_a_full_parse_finds(map in proptest::collection::btree_map(".{0,6}", json(), 0..5)) {
+            let text = serde_json::to_vec(&map).unwrap();
+            let mut found = std::collections::BTreeMap::new();
+            let mut reader = Reader::new(&text);
+            members(&mut reader, |reader, key| {
+                let value = reader.skip()?;
+                found.insert(unescape(key).unwrap().into_owned(), serde_json::from_slice(reader.slice(value)).unwrap());
+                Ok(())
+            }).unwrap();
+            prop_assert_eq!(found, map);
+            prop_assert_eq!(reader.end(), Ok(()));
+        }
+
+        #[test]
+        fn any_bytes_are_survived(text in r#"[\[\]{}":,\\a0 u]{0,60}"#) {
+            let _ = Reader::new(text.as_bytes()).skip();
+            let _ = members(&mut Reader::of_cut(text.as_bytes()), |reader, _| reader.skip().map(drop));
+        }
+    }
+}

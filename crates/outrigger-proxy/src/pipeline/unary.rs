@@ -1,0 +1,58 @@
+//! A unary answer: complete and parsed before a byte of it leaves, so that a broken one can still be replaced.
+
+use super::{
+    Exchange,
+    attempt::{Answer, Failed},
+    decode::Call,
+    request::Reading,
+};
+use crate::{snapshot::TargetHandle, source::Source};
+use bytes::{Bytes, BytesMut};
+use outrigger_core::Class;
+use outrigger_dialect::{Report, translate, unary};
+use super::request::asked;
+use std::{collections::VecDeque, time::Duration};
+
+/// Reads an answer to its end and checks that it is one.
+pub(super) async fn collect(
+    exchange: &Exchange,
+    call: &Call,
+    target: &TargetHandle,
+    between: Duration,
+    reading: Reading,
+    mut source: Source,
+) -> Result<Answer, Failed> {
+    let mut held = VecDeque::new();
+    let mut size = 0;
+    loop {
+        exchange.arm(exchange.app.now().after(between));
+        let Some(chunk) = source.next().await else { break };
+        let chunk = chunk.map_err(|_| Failed::of(Class::Reset))?;
+        size += chunk.len();
+        held.push_back(chunk);
+        if size > exchange.app.settings.max_unary {
+            // What has to be translated has to be whole.
+            return if reading.translated { Err(Failed::of(Class::BadResponse)) } else { Ok(Answer::Oversized { held, source }) };
+        }
+    }
+    let body = join(held, size);
+    let provider = &target.provider;
+    if reading.translated {
+        let asked = asked(exchange, call);
+        let (body, report) = translate::unary(provider.dialect, call.api.dialect(), &body, &asked).map_err(|bad| Failed::of(bad.class))?;
+        return Ok(Answer::Unary { body: body.into(), report });
+    }
+    let report = unary::inspect(provider.dialect, call.api.endpoint(), &body).map_err(|bad| Failed::of(bad.class))?;
+    Ok(Answer::Unary { body, report })
+}
+
+fn join(mut chunks: VecDeque<Bytes>, size: usize) -> Bytes {
+    if chunks.len() == 1 {
+        return chunks.pop_front().unwrap_or_default();
+    }
+    let mut whole = BytesMut::with_capacity(size);
+    for chunk in chunks {
+        whole.extend_from_slice(&chunk);
+    }
+    whole.freeze()
+}
