@@ -54,7 +54,7 @@ const CRATES: &[Rule] = &[
     },
     Rule {
         name: "outrigger-mock",
-        uses: Uses::Only(&["outrigger-core", "outrigger-dialect", "outrigger-runtime"]),
+        uses: Uses::Only(&["outrigger-core", "outrigger-dialect"]),
         never: &["kube-core", "rustls"],
     },
     Rule {
