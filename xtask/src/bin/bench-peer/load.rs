@@ -38,10 +38,12 @@ pub(crate) fn run(spec: &Spec) -> anyhow::Result<Measured> {
         }
         for event in &events {
             let Token(token) = event.token();
+            // A short read has emptied the socket, but where the other side has closed, its end is still to be read.
+            let to_end = event.is_read_closed();
             match token.checked_sub(1) {
                 None => load.accept()?,
-                Some(peer) if peer < spec.connections => load.client_ready(peer)?,
-                Some(slot) => load.uplink_ready(slot - spec.connections)?,
+                Some(peer) if peer < spec.connections => load.client_ready(peer, to_end)?,
+                Some(slot) => load.uplink_ready(slot - spec.connections, to_end)?,
             }
         }
     }
@@ -245,7 +247,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    fn client_ready(&mut self, peer: usize) -> anyhow::Result<()> {
+    fn client_ready(&mut self, peer: usize, to_end: bool) -> anyhow::Result<()> {
         let Some(client) = self.clients.get_mut(peer) else { return Ok(()) };
         if let Err(error) = client.flush(self.prompt.shared()) {
             return self.broken(peer, &error.to_string());
@@ -272,8 +274,7 @@ impl<'a> Load<'a> {
                     }
                 }
             }
-            // A short read has emptied the socket.
-            if length < READ {
+            if length < READ && !to_end {
                 return Ok(());
             }
         }
@@ -378,7 +379,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn uplink_ready(&mut self, slot: usize) -> anyhow::Result<()> {
+    fn uplink_ready(&mut self, slot: usize, to_end: bool) -> anyhow::Result<()> {
         let keep = matches!(self.script, Script::Stream { .. });
         loop {
             let Some(uplink) = self.uplinks.get_mut(slot).and_then(Option::as_mut) else {
@@ -399,7 +400,7 @@ impl<'a> Load<'a> {
             if let Some(asked) = uplink.feed(bytes, keep).context("towards the upstream")? {
                 self.reply(slot, asked)?;
             }
-            if length < READ {
+            if length < READ && !to_end {
                 return Ok(());
             }
         }
@@ -448,3 +449,6 @@ impl<'a> Load<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
