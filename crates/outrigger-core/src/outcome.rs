@@ -84,7 +84,7 @@ pub struct Outcome {
     pub until: Option<Tick>,
     /// A *reused* connection closed before any byte of a response: the idle-close race, not the provider's health.
     pub stale: bool,
-    /// Nothing was sent, because this target cannot be asked for such a call: it is left out of this request, uncounted.
+    /// This target cannot serve such a call, whatever its health: it is left out of this request, uncounted.
     pub unsuited: bool,
 }
 

@@ -77,9 +77,9 @@ impl Failed {
         Self { outcome: Outcome::of(Class::ClientError), said: Some((400, Box::new(said))) }
     }
 
-    /// Nothing was sent, because this target cannot be asked so; another may. Says nothing of the target's health.
-    pub(super) fn unsuited(said: Classified) -> Self {
-        Self { outcome: Outcome { unsuited: true, ..Outcome::of(Class::Cancelled) }, said: Some((400, Box::new(said))) }
+    /// This target cannot serve such a call; another may. Says nothing of the target's health.
+    pub(super) fn unsuited(status: u16, said: Classified) -> Self {
+        Self { outcome: Outcome { unsuited: true, ..Outcome::of(Class::Cancelled) }, said: Some((status, Box::new(said))) }
     }
 
     /// The class for the account: a target that could not be asked was the caller's doing.
@@ -267,6 +267,11 @@ async fn refused(exchange: &Exchange, target: &TargetHandle, status: StatusCode,
         now_unix_ms: exchange.app.clock.unix_ms(),
     };
     let said = classify::classify(&target.provider.name, target.provider.dialect, &head, &prefix);
+    if said.model_missing && matches!(target.model, TargetModel::Fixed { .. }) {
+        // The route's mistake, not the caller's, who asked for another name.
+        tracing::warn!(target = %target.label, "the provider does not know the model that a route names");
+        return Failed::unsuited(status.as_u16(), said);
+    }
     Failed::classified(status.as_u16(), said, exchange.app.now())
 }
 

@@ -83,7 +83,13 @@ fn counterpart(api: Api) -> Option<Api> {
 
 fn cannot(api: Api) -> Failed {
     let message = format!("No target of this route has an endpoint for {}.", api.as_str());
-    Failed::unsuited(Classified { message: Some(message), ..Classified::of(Class::ClientError) })
+    Failed::unsuited(400, callers(message, None))
+}
+
+/// The caller's to mend.
+fn callers(message: String, param: Option<String>) -> Classified {
+    let class = Class::ClientError;
+    Classified { class, wait: None, code: None, kind: None, param, message: Some(message), model_missing: false }
 }
 
 fn spliced(call: &Call, target: &TargetHandle) -> (Vec<Bytes>, bool) {
@@ -116,9 +122,8 @@ fn translated(call: &Call, target: &TargetHandle) -> Result<Bytes, Failed> {
     };
     let translated = translate::request(call.api.dialect(), target.provider.dialect, call.api.endpoint(), &call.body, &traits);
     translated.map(Bytes::from).map_err(|error| {
-        let message = Some(error.to_string());
-        let said = Classified { param: error.param, message, ..Classified::of(Class::ClientError) };
-        if error.elsewhere { Failed::unsuited(said) } else { Failed::client(said) }
+        let said = callers(error.to_string(), error.param);
+        if error.elsewhere { Failed::unsuited(400, said) } else { Failed::client(said) }
     })
 }
 

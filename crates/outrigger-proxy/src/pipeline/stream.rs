@@ -12,7 +12,7 @@ use crate::{body::Broken, fault::Fault, ledger::Ledger, snapshot::TargetHandle, 
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use outrigger_core::{Class, Dialect, Tick};
-use outrigger_dialect::{End, Relay, Tap, Translator, classify, unary};
+use outrigger_dialect::{End, Relay, Translator, classify, tap::Tap, unary};
 use std::{
     collections::VecDeque,
     task::{Context, Poll},

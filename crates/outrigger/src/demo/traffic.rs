@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 pub(super) const CALLERS: usize = 12;
 
 /// What one caller needs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) number: usize,
     pub(super) data: SocketAddr,
