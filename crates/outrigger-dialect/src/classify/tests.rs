@@ -86,91 +86,89 @@ fn any_provider() {
     }
 }
 
+const OPENAI: &[(u16, &str, Class)] = &[
+    (
+        429,
+        e!("requests", "rate_limit_exceeded", "Rate limit reached. Please try again in 1.2s."),
+        RateLimited,
+    ),
+    (
+        429,
+        e!("tokens", "rate_limit_exceeded", "Rate limit reached for tokens"),
+        RateLimited,
+    ),
+    (429, e!("requests", "slow_down", "m"), Overloaded),
+    (503, e!("server_error", "slow_down", "m"), Overloaded),
+    (
+        429,
+        e!("insufficient_quota", "insufficient_quota", "You exceeded your current quota"),
+        Quota,
+    ),
+    (429, e!("insufficient_quota", "credit_balance_exhausted", "m"), Quota),
+    (429, e!("insufficient_quota", "organization_spend_limit_exceeded", "m"), Quota),
+    (429, e!("billing", "project_spend_limit_exceeded", "m"), Quota),
+    (429, e!("billing", "organization_usage_limit_exceeded", "m"), Quota),
+    (
+        401,
+        e!("invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-x"),
+        Auth,
+    ),
+    (403, e!("invalid_request_error", "unsupported_country_region_territory", "m"), Auth),
+    (
+        429,
+        e!(
+            "tokens",
+            "rate_limit_exceeded",
+            "Request too large for gpt-4o: Limit 30000, Requested 99999"
+        ),
+        ContextWindow,
+    ),
+    (400, e!("invalid_request_error", "context_length_exceeded", "m"), ContextWindow),
+    (
+        400,
+        e!("invalid_request_error", "", "This model's maximum context length is 8192 tokens"),
+        ContextWindow,
+    ),
+    (
+        400,
+        e!("invalid_request_error", "string_above_max_length", "exceeds maximum context length"),
+        ClientError,
+    ),
+    (400, e!("invalid_request_error", "content_policy_violation", "m"), ContentPolicy),
+    (
+        400,
+        e!(
+            "invalid_request_error",
+            "invalid_prompt",
+            "flagged as potentially violating our usage policy"
+        ),
+        ContentPolicy,
+    ),
+    (400, e!("invalid_request_error", "invalid_prompt", "malformed"), ClientError),
+    (400, e!("invalid_request_error", "cyber_policy", "m"), ContentPolicy),
+    (
+        400,
+        e!(
+            "invalid_request_error",
+            "",
+            "Your request was rejected as a result of our safety system"
+        ),
+        ContentPolicy,
+    ),
+    (
+        404,
+        e!("invalid_request_error", "model_not_found", "The model does not exist"),
+        ClientError,
+    ),
+    (400, e!("invalid_request_error", "invalid_encrypted_content", "m"), ClientError),
+    (500, e!("server_error", "", "m"), ServerError),
+    (503, e!("server_error", "", "The engine is currently overloaded"), Overloaded),
+    (400, e!("invalid_request_error", "unsupported_parameter", "m"), ClientError),
+];
+
 #[test]
 fn openai() {
-    check(
-        "openai",
-        OpenAi,
-        &[
-            (
-                429,
-                e!("requests", "rate_limit_exceeded", "Rate limit reached. Please try again in 1.2s."),
-                RateLimited,
-            ),
-            (
-                429,
-                e!("tokens", "rate_limit_exceeded", "Rate limit reached for tokens"),
-                RateLimited,
-            ),
-            (429, e!("requests", "slow_down", "m"), Overloaded),
-            (503, e!("server_error", "slow_down", "m"), Overloaded),
-            (
-                429,
-                e!("insufficient_quota", "insufficient_quota", "You exceeded your current quota"),
-                Quota,
-            ),
-            (429, e!("insufficient_quota", "credit_balance_exhausted", "m"), Quota),
-            (429, e!("insufficient_quota", "organization_spend_limit_exceeded", "m"), Quota),
-            (429, e!("billing", "project_spend_limit_exceeded", "m"), Quota),
-            (429, e!("billing", "organization_usage_limit_exceeded", "m"), Quota),
-            (
-                401,
-                e!("invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-x"),
-                Auth,
-            ),
-            (403, e!("invalid_request_error", "unsupported_country_region_territory", "m"), Auth),
-            (
-                429,
-                e!(
-                    "tokens",
-                    "rate_limit_exceeded",
-                    "Request too large for gpt-4o: Limit 30000, Requested 99999"
-                ),
-                ContextWindow,
-            ),
-            (400, e!("invalid_request_error", "context_length_exceeded", "m"), ContextWindow),
-            (
-                400,
-                e!("invalid_request_error", "", "This model's maximum context length is 8192 tokens"),
-                ContextWindow,
-            ),
-            (
-                400,
-                e!("invalid_request_error", "string_above_max_length", "exceeds maximum context length"),
-                ClientError,
-            ),
-            (400, e!("invalid_request_error", "content_policy_violation", "m"), ContentPolicy),
-            (
-                400,
-                e!(
-                    "invalid_request_error",
-                    "invalid_prompt",
-                    "flagged as potentially violating our usage policy"
-                ),
-                ContentPolicy,
-            ),
-            (400, e!("invalid_request_error", "invalid_prompt", "malformed"), ClientError),
-            (400, e!("invalid_request_error", "cyber_policy", "m"), ContentPolicy),
-            (
-                400,
-                e!(
-                    "invalid_request_error",
-                    "",
-                    "Your request was rejected as a result of our safety system"
-                ),
-                ContentPolicy,
-            ),
-            (
-                404,
-                e!("invalid_request_error", "model_not_found", "The model does not exist"),
-                ClientError,
-            ),
-            (400, e!("invalid_request_error", "invalid_encrypted_content", "m"), ClientError),
-            (500, e!("server_error", "", "m"), ServerError),
-            (503, e!("server_error", "", "The engine is currently overloaded"), Overloaded),
-            (400, e!("invalid_request_error", "unsupported_parameter", "m"), ClientError),
-        ],
-    );
+    check("openai", OpenAi, OPENAI);
 }
 
 #[test]
