@@ -3,8 +3,8 @@
 //! Nothing here opens a socket, reads a clock or waits: bytes in, bytes and facts out.
 
 pub mod classify;
-pub mod headers;
-pub mod relay;
+pub mod error;
+pub mod models;
 pub mod report;
 pub mod scan;
 pub mod splice;
