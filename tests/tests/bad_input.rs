@@ -151,7 +151,7 @@ async fn an_endpoint_that_no_pass_through_names_says_which_field_to_set() {
 #[tokio::test]
 async fn a_route_without_a_live_target_and_a_host_that_does_not_resolve_are_told() {
     let mock = mock();
-    let lost = provider(&mock, "a").replace(&format!("http://{}/a", mock.addr()), "http://does-not-resolve.invalid:81/a");
+    let lost = provider(&mock, "a").replace(&format!("http://{}/a", mock.addr), "http://does-not-resolve.invalid:81/a");
     let keyless = route("k", &["missing"]);
     let plane = Plane::start(&[lost, route("m", &["a"]), keyless]).await;
     let answer = plane.post("/v1/chat/completions", &chat("m", "hi")).await;
