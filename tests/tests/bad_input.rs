@@ -35,7 +35,7 @@ async fn a_body_that_routing_cannot_trust_is_refused_with_what_is_wrong() {
         (format!("{{{messages}}}"), json!("model"), "model"),
         (format!("{{\"model\":3,{messages}}}"), json!("model"), "string"),
         (format!("{{\"model\":null,{messages}}}"), json!("model"), "model"),
-        (format!("{{\"model\":\"m\",{messages},\"model\":\"n\"}}"), json!("model"), "twice"),
+        (format!("{{\"model\":\"m\",{messages},\"model\":\"n\"}}"), json!("model"), "more than once"),
         (format!("{{\"mod\\u0065l\":\"m\",{messages}}}"), json!("model"), "escape"),
         (format!("{{\"model\":\"m\",{messages},\"stream\":\"yes\"}}"), json!("stream"), "boolean"),
         (format!("{{\"model\":\"m\",{messages}}} trailing"), Value::Null, "JSON"),
