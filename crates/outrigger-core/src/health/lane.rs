@@ -3,7 +3,7 @@
 
 use super::{
     buckets::{MEMORY, NEEDED, Samples},
-    probation::Probation,
+    probation::{Probation, Returned},
 };
 use crate::{
     Tick,
@@ -58,11 +58,13 @@ pub(super) struct Lane {
     /// Start times of the attempts in flight, oldest first.
     waiting: VecDeque<Tick>,
     /// The latest start of an attempt that finished in time: whatever started before it has been overtaken.
-    overtaken: Tick,
+    overtaken: Option<Tick>,
     /// The 99 % time to first content of a time without trouble, and when that was last so.
     learnt: Option<(Duration, Tick)>,
     /// Being slow, while some route finds it so, with that route's rule.
     pub(super) slow: Option<(SlowRule, Probation)>,
+    /// When it last was no longer.
+    pub(super) returned: Option<Returned>,
 }
 
 impl Lane {
@@ -87,7 +89,7 @@ impl Lane {
     pub(super) fn content(&mut self, started: Tick, took: Duration, patience: Duration, calm: bool, now: Tick) {
         self.first.record(took, now);
         if took <= patience {
-            self.overtaken = self.overtaken.max(started);
+            self.overtaken = self.overtaken.max(Some(started));
         }
         if calm
             && self.slow.is_none()
@@ -132,7 +134,7 @@ impl Lane {
             return 0;
         }
         let patience = patience();
-        let first = self.waiting.partition_point(|start| *start <= self.overtaken);
+        let first = self.waiting.partition_point(|start| Some(*start) <= self.overtaken);
         let rest = self.waiting.iter().skip(first).take(OVERDUE);
         rest.take_while(|start| now.since(**start) > patience).count()
     }
@@ -158,6 +160,7 @@ impl Lane {
         if time.is_none_or(|(_, time)| time > rule.threshold) {
             probation.failed(probe, now);
         } else if probation.succeeded(probe, now) {
+            self.returned = Some(probation.returned(now));
             self.slow = None;
             self.forget();
         }
@@ -165,7 +168,7 @@ impl Lane {
 
     /// What was seen is of another time; what is in flight is not held against the target any more.
     pub(super) fn recover(&mut self, now: Tick) {
-        self.overtaken = self.overtaken.max(now);
+        self.overtaken = self.overtaken.max(Some(now));
         self.forget();
     }
 
