@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod dispatch;
+mod duration;
 pub mod health;
 pub mod outcome;
 pub mod plan;
@@ -23,6 +24,7 @@ pub mod table;
 pub mod time;
 
 pub use dispatch::{Attempt, AttemptId, Dispatch, Step, Tried, Verdict};
+pub use duration::parse_duration;
 pub use health::{Health, KeyState, Slot, Slots, StreamEnd, TargetState, TargetView};
 pub use outcome::{Class, Outcome};
 pub use plan::{Plan, Ranked, Reason, Shape, plan};

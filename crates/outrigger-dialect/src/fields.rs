@@ -21,7 +21,11 @@ impl Fields {
 
     /// The path of one of its fields.
     pub(crate) fn at(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     /// Its own path.
@@ -70,7 +74,10 @@ impl Fields {
     pub(crate) fn count(&mut self, key: &str) -> Result<Option<u64>, Untranslatable> {
         match self.take(key) {
             None => Ok(None),
-            Some(value) => value.as_u64().map(Some).ok_or_else(|| wrong(self.at(key), "a whole number, not negative")),
+            Some(value) => value
+                .as_u64()
+                .map(Some)
+                .ok_or_else(|| wrong(self.at(key), "a whole number, not negative")),
         }
     }
 
@@ -117,9 +124,17 @@ impl Fields {
 
 /// A field of the wrong type.
 pub(crate) fn wrong(path: String, must_be: &str) -> Untranslatable {
-    let message = if path.is_empty() { format!("the request body must be {must_be}") } else { format!("{path} must be {must_be}") };
+    let message = if path.is_empty() {
+        format!("the request body must be {must_be}")
+    } else {
+        format!("{path} must be {must_be}")
+    };
     let param = Some(path).filter(|path| !path.is_empty());
-    Untranslatable { message, param, elsewhere: false }
+    Untranslatable {
+        message,
+        param,
+        elsewhere: false,
+    }
 }
 
 /// A field that is not there.

@@ -221,6 +221,12 @@ impl<'a> Reader<'a> {
         Ok(start..self.at)
     }
 
+    /// Skips the next value.
+    #[inline]
+    pub(crate) fn pass(&mut self) -> Result<(), Malformed> {
+        self.skip().map(|_| ())
+    }
+
     /// One bit per open container remembers whether it is an object, so that `[}` is noticed.
     fn skip_container(&mut self) -> Result<(), Malformed> {
         let mut kinds: u128 = 0;
@@ -262,14 +268,14 @@ impl<'a> Reader<'a> {
         if self.kind()? == Kind::String {
             return self.string().map(Some);
         }
-        self.skip()?;
+        self.pass()?;
         Ok(None)
     }
 
     /// The next value as a count: a whole number, or the whole part of one with a fraction. `None` for null and everything else.
     pub(crate) fn count_or_skip(&mut self) -> Result<Option<u64>, Malformed> {
         if self.kind()? != Kind::Scalar {
-            self.skip()?;
+            self.pass()?;
             return Ok(None);
         }
         let text = core::str::from_utf8(self.scalar()).unwrap_or_default();
@@ -325,6 +331,44 @@ pub(crate) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice(&quoted).ok().map(Cow::Owned)
 }
 
+/// Where the comma stands that follows what ends at `from`.
+pub(crate) fn comma_behind(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let space = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    (rest.get(space) == Some(&b',')).then_some(from + space)
+}
+
+/// Where the comma stands that precedes what starts at `to`.
+pub(crate) fn comma_before(bytes: &[u8], to: usize) -> Option<usize> {
+    let before = bytes.get(..to)?.trim_ascii_end();
+    before.strip_suffix(b",").map(<[u8]>::len)
+}
+
+/// The value of the member `name` of the object with whose closing brace `tail` ends, found from behind: `tail` is the last part of a
+/// JSON text and may start anywhere in it.
+///
+/// Sound for valid JSON. A string cannot contain the key with both its quotes, as they would be escaped there; and where everything
+/// between the value and the end of the text are members of one object and its brace, that object is the outermost one.
+pub(crate) fn last_member<'a>(tail: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let quoted = format!("\"{name}\"");
+    // More hits than a few only come where the key is a common word of the answer's structure, and then the search is no use.
+    memchr::memmem::rfind_iter(tail, &quoted).take(4).find_map(|hit| {
+        let mut reader = Reader {
+            at: hit,
+            depth: 1,
+            ..Reader::new(tail)
+        };
+        let mut first = true;
+        reader.key(&mut first).ok()??;
+        let value = reader.skip().ok()?;
+        while reader.key(&mut first).ok()?.is_some() {
+            reader.pass().ok()?;
+        }
+        reader.end().ok()?;
+        Some(reader.slice(value))
+    })
+}
+
 /// Calls `each` with the raw name of every member of `object` and the reader before the value, which `each` must read or skip.
 #[inline]
 pub(crate) fn members<'a>(
@@ -332,7 +376,7 @@ pub(crate) fn members<'a>(
     mut each: impl FnMut(&mut Reader<'a>, &'a [u8]) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
     if reader.kind()? != Kind::Object {
-        return reader.skip().map(drop);
+        return reader.pass();
     }
     reader.enter()?;
     let mut first = true;
@@ -346,7 +390,7 @@ pub(crate) fn members<'a>(
 #[inline]
 pub(crate) fn items<'a>(reader: &mut Reader<'a>, mut each: impl FnMut(&mut Reader<'a>) -> Result<(), Malformed>) -> Result<(), Malformed> {
     if reader.kind()? != Kind::Array {
-        return reader.skip().map(drop);
+        return reader.pass();
     }
     reader.enter()?;
     let mut first = true;
@@ -357,79 +401,4 @@ pub(crate) fn items<'a>(reader: &mut Reader<'a>, mut each: impl FnMut(&mut Reade
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_string_ends_at_the_first_quote_that_no_backslash_escapes() {
-        for (text, contents) in [
-            (r#""a\"b" "#, r#"a\"b"#),
-            (r#""a\\" "#, r"a\\"),
-            (r#""\\\"" "#, r#"\\\""#),
-            (r#""""#, ""),
-            (
-                r#""0123456789012345678901234567890123456789\"x""#,
-                r#"0123456789012345678901234567890123456789\"x"#,
-            ),
-        ] {
-            assert_eq!(Reader::new(text.as_bytes()).string(), Ok(contents.as_bytes()), "{text}");
-        }
-        assert_eq!(Reader::new(br#""open\""#).string(), Err(Malformed::End));
-        assert_eq!(Reader::of_cut(br#""open\""#).string(), Ok(&br#"open\""#[..]));
-    }
-
-    #[test]
-    fn brackets_must_match_and_may_not_nest_deeper_than_the_limit() {
-        assert_eq!(Reader::new(b"[{]}").skip(), Err(Malformed::Unexpected(2)));
-        let nested = |levels: usize| [vec![b'['; levels], vec![b']'; levels]].concat();
-        assert_eq!(Reader::new(&nested(128)).skip(), Ok(0..256));
-        assert_eq!(Reader::new(&nested(129)).skip(), Err(Malformed::TooDeep));
-    }
-
-    fn json() -> impl Strategy<Value = serde_json::Value> {
-        use serde_json::Value;
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i32>().prop_map(Value::from),
-            ".{0,40}".prop_map(Value::from),
-            Just(Value::from("\\\"}{][,:")),
-        ];
-        leaf.prop_recursive(4, 32, 4, |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                proptest::collection::btree_map(".{0,6}", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn any_json_is_skipped_to_its_last_byte(value in json(), pretty: bool) {
-            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
-            let padded = format!(" {text}\t,");
-            prop_assert_eq!(Reader::new(padded.as_bytes()).skip(), Ok(1..1 + text.len()));
-        }
-
-        #[test]
-        fn members_are_those_that_a_full_parse_finds(map in proptest::collection::btree_map(".{0,6}", json(), 0..5)) {
-            let text = serde_json::to_vec(&map).unwrap();
-            let mut found = std::collections::BTreeMap::new();
-            let mut reader = Reader::new(&text);
-            members(&mut reader, |reader, key| {
-                let value = reader.skip()?;
-                found.insert(unescape(key).unwrap().into_owned(), serde_json::from_slice(reader.slice(value)).unwrap());
-                Ok(())
-            }).unwrap();
-            prop_assert_eq!(found, map);
-            prop_assert_eq!(reader.end(), Ok(()));
-        }
-
-        #[test]
-        fn any_bytes_are_survived(text in r#"[\[\]{}":,\\a0 u]{0,60}"#) {
-            let _ = Reader::new(text.as_bytes()).skip();
-            let _ = members(&mut Reader::of_cut(text.as_bytes()), |reader, _| reader.skip().map(drop));
-        }
-    }
-}
+mod tests;

@@ -28,8 +28,8 @@ pub struct Seen {
     pub error: Option<StreamError>,
     /// `[DONE]` or `message_stop` has come.
     pub done: bool,
-    /// Set in the push that brought `[DONE]`: the index in `out` at which that event starts, so that bytes inserted there come right
-    /// before it. Never set for dialects without `[DONE]`.
+    /// Set in the push that brought the end event: the index in `out` at which it starts, so that bytes inserted there come right before
+    /// it. `[DONE]` always has one, unless other fields of its event had left before; `message_stop` has one where it came in one piece.
     pub done_at: Option<usize>,
 }
 

@@ -43,6 +43,7 @@ pub(crate) struct Member {
 
 /// What a request says, as far as routing reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 pub struct Scan {
     /// The model's name as it stands in the body, without the quotes and with its escapes.
     pub model: Span,
@@ -83,6 +84,19 @@ pub(crate) struct Places {
     pub(crate) no_options: bool,
     pub(crate) max_tokens: Option<Member>,
     pub(crate) max_completion_tokens: Option<Member>,
+}
+
+impl Places {
+    /// Where a member is noted that an edit may rename or take out.
+    fn of(&mut self, field: Field) -> Option<&mut Option<Member>> {
+        if field == Field::StreamOptions {
+            Some(&mut self.stream_options)
+        } else if field == Field::MaxTokens {
+            Some(&mut self.max_tokens)
+        } else {
+            (field == Field::MaxCompletionTokens).then_some(&mut self.max_completion_tokens)
+        }
+    }
 }
 
 /// Why a request cannot be routed. `Display` is a sentence for the caller.
@@ -161,6 +175,7 @@ macro_rules! fields {
         enum Field { $($field,)* }
 
         impl Field {
+            #[cfg(test)]
             const ALL: &[Self] = &[$(Self::$field,)*];
 
             fn name(self) -> &'static str {
@@ -225,7 +240,7 @@ pub fn scan(body: &[u8], endpoint: Endpoint) -> Result<Scan, ScanError> {
     let (mut first, mut seen) = (true, 0_u32);
     while let Some(name) = reader.key(&mut first)? {
         let Some(field) = interpreted(name, endpoint)? else {
-            reader.skip()?;
+            reader.pass()?;
             continue;
         };
         let bit = 1 << field as u32;
@@ -286,7 +301,7 @@ impl Scan {
                 Field::ResponseFormat if kind == Kind::Object => self.format(reader)?,
                 Field::OutputConfig if kind == Kind::Object => members(reader, |reader, key| match key {
                     b"format" => self.format(reader),
-                    _ => reader.skip().map(drop),
+                    _ => reader.pass(),
                 })?,
                 Field::Metadata if kind == Kind::Object => {
                     let value = reader.skip()?;
@@ -305,12 +320,8 @@ impl Scan {
             }
         }
         let value = Span { start, end: reader.at() };
-        let member = Some(Member { key, value, null });
-        match field {
-            Field::StreamOptions => self.places.stream_options = member,
-            Field::MaxTokens => self.places.max_tokens = member,
-            Field::MaxCompletionTokens => self.places.max_completion_tokens = member,
-            _ => {}
+        if let Some(place) = self.places.of(field) {
+            *place = Some(Member { key, value, null });
         }
         Ok(())
     }
@@ -340,7 +351,7 @@ impl Scan {
             self.places.no_options = false;
             let escaped = key.contains(&b'\\');
             if unescape(key).as_deref() != Some("include_usage") {
-                reader.skip()?;
+                reader.pass()?;
                 continue;
             }
             if escaped {
@@ -373,7 +384,7 @@ impl Scan {
             match key {
                 b"type" => self.json_schema = reader.string_or_skip()? == Some(b"json_schema"),
                 b"json_schema" | b"schema" => self.sketch.tools_bytes += reader.skip()?.len() as u64,
-                _ => drop(reader.skip()?),
+                _ => reader.pass()?,
             }
             Ok(())
         })
@@ -384,7 +395,7 @@ impl Scan {
         let mut count = 0_u32;
         items(reader, |reader| {
             count += 1;
-            reader.skip().map(drop)
+            reader.pass()
         })?;
         if count > 0 {
             self.tools = true;

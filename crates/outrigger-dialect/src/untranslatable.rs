@@ -18,12 +18,20 @@ pub struct Untranslatable {
 impl Untranslatable {
     /// The field does not have the shape that its dialect prescribes.
     pub(crate) fn malformed(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), param: Some(param.into()), elsewhere: false }
+        Self {
+            message: message.into(),
+            param: Some(param.into()),
+            elsewhere: false,
+        }
     }
 
     /// The field is right, but means nothing to the target.
     pub(crate) fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), param: Some(param.into()), elsewhere: true }
+        Self {
+            message: message.into(),
+            param: Some(param.into()),
+            elsewhere: true,
+        }
     }
 
     /// The class that an attempt ends with for this reason, should no other target take the call.

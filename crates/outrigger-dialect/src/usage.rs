@@ -93,7 +93,7 @@ impl Raw {
             b"prompt_tokens_details" | b"completion_tokens_details" | b"input_tokens_details" | b"output_tokens_details" => {
                 return members(reader, |reader, key| self.detail(reader, key));
             }
-            _ => return reader.skip().map(drop),
+            _ => return reader.pass(),
         };
         if let Some(count) = reader.count_or_skip()? {
             *field = Some(count);
@@ -104,7 +104,7 @@ impl Raw {
     fn detail(&mut self, reader: &mut Reader<'_>, key: &[u8]) -> Result<(), Malformed> {
         match key {
             b"cached_tokens" | b"cache_write_tokens" | b"reasoning_tokens" | b"thinking_tokens" => self.member(reader, key),
-            _ => reader.skip().map(drop),
+            _ => reader.pass(),
         }
     }
 
@@ -173,11 +173,11 @@ fn read_cost(reader: &mut Reader<'_>) -> Result<Option<PicoUsd>, Malformed> {
                     total = dollars(reader.scalar());
                     return Ok(());
                 }
-                reader.skip().map(drop)
+                reader.pass()
             })?;
             Ok(total)
         }
-        Kind::Array | Kind::String => reader.skip().map(|_| None),
+        Kind::Array | Kind::String => reader.pass().map(|()| None),
     }
 }
 
@@ -194,14 +194,14 @@ fn dollars(text: &[u8]) -> Option<PicoUsd> {
 mod tests {
     use super::*;
 
-    fn usage(input: u64, output: u64, cached_read: u64, cache_write: u64, reasoning: u64) -> Option<Usage> {
-        Some(Usage {
+    fn usage(input: u64, output: u64, cached_read: u64, cache_write: u64, reasoning: u64) -> Usage {
+        Usage {
             input,
             output,
             cached_read,
             cache_write,
             reasoning,
-        })
+        }
     }
 
     #[test]
@@ -209,43 +209,43 @@ mod tests {
         let cases = [
             (
                 r#"{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}"#,
-                usage(9, 12, 0, 0, 0),
+                Some(usage(9, 12, 0, 0, 0)),
             ),
             (
                 r#"{"prompt_tokens":100,"completion_tokens":30,"total_tokens":130,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":10,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":20,"audio_tokens":1}}"#,
-                usage(30, 30, 60, 10, 20),
+                Some(usage(30, 30, 60, 10, 20)),
             ),
             // DeepSeek
             (
                 r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6}"#,
-                usage(6, 5, 4, 0, 0),
+                Some(usage(6, 5, 4, 0, 0)),
             ),
             // Moonshot
             (
                 r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"cached_tokens":4}"#,
-                usage(6, 5, 4, 0, 0),
+                Some(usage(6, 5, 4, 0, 0)),
             ),
             // Groq
             (
                 r#"{"queue_time":0.1,"prompt_tokens":10,"prompt_time":0.001,"completion_tokens":5,"total_tokens":15}"#,
-                usage(10, 5, 0, 0, 0),
+                Some(usage(10, 5, 0, 0, 0)),
             ),
             // xAI: reasoning outside of the completion
             (
                 r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":22,"completion_tokens_details":{"reasoning_tokens":7}}"#,
-                usage(10, 12, 0, 0, 7),
+                Some(usage(10, 12, 0, 0, 7)),
             ),
             // Embeddings
-            (r#"{"prompt_tokens":8,"total_tokens":8}"#, usage(8, 0, 0, 0, 0)),
+            (r#"{"prompt_tokens":8,"total_tokens":8}"#, Some(usage(8, 0, 0, 0, 0))),
             // Nulls and floats
             (
                 r#"{"prompt_tokens":8.0,"completion_tokens":null,"prompt_tokens_details":null}"#,
-                usage(8, 0, 0, 0, 0),
+                Some(usage(8, 0, 0, 0, 0)),
             ),
             // More cached than there was
             (
                 r#"{"prompt_tokens":8,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9}}"#,
-                usage(0, 1, 9, 0, 0),
+                Some(usage(0, 1, 9, 0, 0)),
             ),
             (r"{}", None),
             ("null", None),
@@ -259,14 +259,14 @@ mod tests {
     #[test]
     fn anthropic_counts_are_disjoint_already() {
         let text = br#"{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":5},"output_tokens":11,"output_tokens_details":{"thinking_tokens":2}}"#;
-        assert_eq!(read(Dialect::Anthropic, text), usage(3, 11, 7, 5, 2));
+        assert_eq!(read(Dialect::Anthropic, text), Some(usage(3, 11, 7, 5, 2)));
     }
 
     #[test]
     fn anthropic_iterations_are_summed_and_replace_the_last_ones_counts() {
         let text =
             br#"{"input_tokens":3,"output_tokens":4,"iterations":[{"input_tokens":10,"output_tokens":1},{"input_tokens":3,"output_tokens":4}]}"#;
-        assert_eq!(read(Dialect::Anthropic, text), usage(13, 5, 0, 0, 0));
+        assert_eq!(read(Dialect::Anthropic, text), Some(usage(13, 5, 0, 0, 0)));
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
         tally.take(br#"{"input_tokens":25,"cache_read_input_tokens":4,"output_tokens":1}"#);
         tally.take(br#"{"output_tokens":15}"#);
         tally.take(br#"{"output_tokens":17,"cache_read_input_tokens":null}"#);
-        assert_eq!(tally.usage(), usage(25, 17, 4, 0, 0));
+        assert_eq!(tally.usage(), Some(usage(25, 17, 4, 0, 0)));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Fault {
             status,
             kind: kind.into(),
             code: code.map(|code| code.to_owned().into()),
-            param: param.map(str::to_owned),
+            param: param.map(|param| param.to_owned().into()),
             message,
         };
         Self { outcome, public: Box::new(public), retry_after: None, should_retry: false, close: false, allow: None }

@@ -30,10 +30,10 @@ enum Command {
     Dev(dev::Arguments),
     /// Run scripted providers that fail on command.
     Mock(mock::Arguments),
-    /// Say what the API server and the controller would say of YAML files; exit 0 fine, 1 errors, 2 could not look.
+    /// Say what the API server and the controller would say of YAML files; exit 0 fine, 1 errors, 2 nothing to check.
     Check(check::Arguments),
     /// List the models that are known: providers, context windows, prices, capabilities.
-    Catalog(catalog::Arguments),
+    Catalog,
 }
 
 fn main() -> ExitCode {
@@ -41,8 +41,11 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Mock(arguments) => mock::run(arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Catalog(arguments) => catalog::run(&arguments),
+        Command::Check(arguments) => Ok(check::run(&arguments)),
+        Command::Catalog => {
+            catalog::run();
+            Ok(ExitCode::SUCCESS)
+        }
     };
     result.unwrap_or_else(|error| {
         output::complain(&format!("error: {error:#}"));

@@ -66,6 +66,7 @@ pub(crate) struct Args {
 /// # Errors
 /// Something cannot be built or started; with `--assert` also a missed bar.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    ensure!(cfg!(target_os = "linux"), "the bench reads what it measures from Linux's /proc");
     let peer = subject::build(&args.profile, "bench-peer", &["--package", "xtask"])?;
     let kind = match &args.subject {
         Some(binary) => Kind::Outrigger(std::path::absolute(binary)?),
@@ -87,6 +88,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         rig,
         subject: kind.name(),
         effort,
+        offered_per_second: None,
         lines: Vec::new(),
         notes: Vec::new(),
         rounds: Vec::new(),
@@ -155,6 +157,9 @@ impl Bench<'_> {
             self.standing = Some((self.start(&Kind::Floor)?, self.start(&self.kind.clone())?));
         }
         let half = if case == Case::Open { self.floor_throughput()? / 2.0 } else { 0.0 };
+        if case == Case::Open {
+            self.report.offered_per_second = Some(half);
+        }
         let rounds = case.rounds(&effort);
         for round in 1..=rounds {
             let (floor, subject) = self.round(case, round, half, &format!("round {round}/{rounds}"), false)?;

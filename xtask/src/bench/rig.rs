@@ -1,7 +1,7 @@
 //! What the figures were taken on, and how its processes are started: pinned where `taskset` is there, counted where `perf` can.
 //! It must never hide that a run was not pinned or not counted.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -21,8 +21,8 @@ pub(crate) struct Rig {
     pub(crate) profile: String,
     /// Commit, with `+` if files differ from it.
     pub(crate) commit: String,
-    /// Is the proxy on core 0, load and upstream on core 1?
-    pub(crate) pinned: bool,
+    /// The CPUs of the proxy and of load with upstream; absent: not pinned.
+    pub(crate) pinned: Option<[usize; 2]>,
     /// Does `perf` count instructions here?
     pub(crate) counts_instructions: bool,
     /// One-minute load average before the first run: over 0.2 the figures are noisy.
@@ -47,7 +47,6 @@ impl Rig {
             .find_map(|line| line.strip_prefix("model name"))
             .map_or("", |name| name.trim_start_matches([' ', '\t', ':']));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let works = |program: &str, arguments: &[&str]| output(program, arguments).is_some();
         Self {
             cpu: cpu.to_owned(),
             cores,
@@ -57,7 +56,7 @@ impl Rig {
                 .to_owned(),
             profile: profile.to_owned(),
             commit: commit(),
-            pinned: cores >= 2 && works("taskset", &["-c", "0", "true"]) && works("taskset", &["-c", "1", "true"]),
+            pinned: pinned(),
             counts_instructions: counts_instructions(),
             load_average: fs::read_to_string("/proc/loadavg")
                 .ok()
@@ -77,10 +76,9 @@ impl Rig {
             load_average,
             ..
         } = self;
-        let pinned = if self.pinned {
-            "proxy on core 0, peers on core 1"
-        } else {
-            "NOT pinned (no `taskset`, or one core)"
+        let pinned = match self.pinned {
+            Some([proxy, peers]) => format!("proxy on core {proxy}, peers on core {peers}"),
+            None => "NOT pinned (no `taskset`, or only one core)".to_owned(),
         };
         let counted = if self.counts_instructions {
             ""
@@ -91,15 +89,16 @@ impl Rig {
     }
 
     /// A command that runs `program` on its core with as many open files as the system allows.
-    pub(crate) fn command(&self, core: Core, program: &OsStr) -> Vec<std::ffi::OsString> {
-        let mut words: Vec<&OsStr> = Vec::new();
-        if self.pinned {
-            words.extend(["taskset", "-c", if core == Core::Proxy { "0" } else { "1" }].map(OsStr::new));
+    pub(crate) fn command(&self, core: Core, program: &OsStr) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some([proxy, peers]) = self.pinned {
+            let core = if core == Core::Proxy { proxy } else { peers };
+            words.extend(["taskset".into(), "-c".into(), core.to_string().into()]);
         }
         // 3,000 streams are 6,000 sockets of the proxy; the usual soft limit is 1,024.
-        words.extend(["sh", "-c", r#"ulimit -n "$(ulimit -H -n)"; exec "$@""#, "sh"].map(OsStr::new));
-        words.push(program);
-        words.into_iter().map(OsStr::to_owned).collect()
+        words.extend(["sh", "-c", r#"ulimit -n "$(ulimit -H -n)"; exec "$@""#, "sh"].map(OsString::from));
+        words.push(program.to_owned());
+        words
     }
 }
 
@@ -107,6 +106,26 @@ impl Rig {
 pub(crate) fn root() -> PathBuf {
     let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().map_or(xtask.clone(), PathBuf::from)
+}
+
+/// The first two CPUs that this process may use, if `taskset` is there.
+fn pinned() -> Option<[usize; 2]> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let both = first_two(allowed.trim())?;
+    both.iter()
+        .all(|core| output("taskset", &["-c", &core.to_string(), "true"]).is_some())
+        .then_some(both)
+}
+
+/// Of a list like `0-3,8`.
+fn first_two(list: &str) -> Option<[usize; 2]> {
+    let ranges = list.split(',').filter_map(|range| {
+        let (low, high) = range.split_once('-').unwrap_or((range, range));
+        Some(low.parse::<usize>().ok()?..=high.parse().ok()?)
+    });
+    let mut cores = ranges.flatten();
+    Some([cores.next()?, cores.next()?])
 }
 
 fn counts_instructions() -> bool {
@@ -143,13 +162,20 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::instructions;
+    use super::{first_two, instructions};
 
     #[test]
     fn a_counted_report_gives_its_count() {
         let report = "# started on a day\n\n72345678,,instructions,1203045,100.00,,\n";
         assert_eq!(instructions(report), Some(72_345_678));
         assert_eq!(instructions("123,,instructions:u,1,100.00,,"), Some(123));
+    }
+
+    #[test]
+    fn the_first_two_cores_are_found_in_any_list() {
+        assert_eq!(first_two("0-3"), Some([0, 1]));
+        assert_eq!(first_two("2,5-7"), Some([2, 5]));
+        assert_eq!(first_two("4"), None);
     }
 
     #[test]

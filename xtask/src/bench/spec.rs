@@ -50,7 +50,7 @@ pub(crate) enum Answer {
 }
 
 /// When requests start.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Arrivals {
     /// Each connection asks again as soon as it has its answer.
@@ -82,6 +82,8 @@ pub(crate) struct Measured {
     pub(crate) cpu_ns: u64,
     /// Time in the window that its threads were ready while something else had the CPU.
     pub(crate) waited_ns: u64,
+    /// The same of the load itself.
+    pub(crate) load_waited_ns: u64,
     /// Instructions over the whole run, if this run counted them.
     pub(crate) instructions: Option<u64>,
     /// From the start (open loop: the scheduled start) to the last byte.

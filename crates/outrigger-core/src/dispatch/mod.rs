@@ -226,6 +226,9 @@ impl Dispatch {
             self.stale = Some(id);
             return;
         }
+        if outcome.unsuited {
+            self.counted = self.counted.saturating_sub(1);
+        }
         self.stay = None;
         match outcome.class {
             Class::Ok => self.verdict = Some(Verdict::Committed(id)),

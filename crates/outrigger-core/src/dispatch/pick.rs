@@ -139,10 +139,11 @@ impl Dispatch {
         }
     }
 
-    /// Whether the prompt may fit: its window is larger than those that were too small, or not known.
+    /// Whether the target suits the call: its window is larger than those that were too small, or not known, and it can be asked so.
     fn fits(&self, ranked: &Ranked) -> bool {
         let too_small = |tried: &Tried| {
-            tried.attempt.target == ranked.target && tried.outcome.is_some_and(|outcome| outcome.class == Class::ContextWindow)
+            let out = |outcome: crate::Outcome| outcome.unsuited || outcome.class == Class::ContextWindow;
+            tried.attempt.target == ranked.target && tried.outcome.is_some_and(out)
         };
         ranked.window.is_none_or(|window| self.beyond.is_none_or(|beyond| window > beyond)) && !self.tried.iter().any(too_small)
     }

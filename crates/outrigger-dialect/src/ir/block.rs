@@ -142,7 +142,11 @@ impl Arguments {
 impl Block {
     /// A block of which nothing else is said.
     pub(crate) fn of(body: Body) -> Self {
-        Self { body, cache: None, extra: Extra::new() }
+        Self {
+            body,
+            cache: None,
+            extra: Extra::new(),
+        }
     }
 
     /// Plain text.

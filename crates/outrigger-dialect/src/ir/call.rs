@@ -83,7 +83,10 @@ pub(crate) enum ToolChoice {
     /// This one.
     Named(String),
     /// Only these; `any` = at least one of them.
-    Among { names: Vec<String>, any: bool },
+    Among {
+        names: Vec<String>,
+        any: bool,
+    },
 }
 
 /// Whether the model thinks first.
@@ -112,7 +115,12 @@ pub(crate) enum Effort {
 pub(crate) enum Format {
     /// Some JSON object.
     JsonObject,
-    JsonSchema { name: Option<String>, description: Option<String>, schema: Value, strict: Option<bool> },
+    JsonSchema {
+        name: Option<String>,
+        description: Option<String>,
+        schema: Value,
+        strict: Option<bool>,
+    },
 }
 
 impl Call {
@@ -156,7 +164,9 @@ impl Effort {
 
     /// The effort of that name.
     pub(crate) fn named(word: &str) -> Option<Self> {
-        [Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max].into_iter().find(|effort| effort.as_str() == word)
+        [Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max]
+            .into_iter()
+            .find(|effort| effort.as_str() == word)
     }
 
     /// The thinking budget that stands for it with models that only know budgets.

@@ -1,22 +1,19 @@
 //! An answer, whole or as it comes.
 
-use super::{Block, Extra};
-use outrigger_core::{Dialect, Usage};
+use super::Block;
+use outrigger_core::Usage;
 use serde_json::Value;
 
-/// A whole answer.
+/// A whole answer. Its usage is told apart; what its dialect said beside this is not carried over, as an answer stays in its dialect
+/// only as untouched bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Reply {
-    /// The dialect that it was written in: `extra` holds that dialect's names.
-    pub source: Dialect,
     pub id: Option<String>,
     pub model: Option<String>,
     /// Unix seconds.
     pub created: Option<u64>,
     /// At least one.
     pub answers: Vec<Answer>,
-    pub usage: Option<Usage>,
-    pub extra: Extra,
 }
 
 /// One of the answers asked for.
@@ -50,7 +47,11 @@ pub(crate) enum Stop {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
     /// First, once.
-    Start { id: Option<String>, model: Option<String>, created: Option<u64>, usage: Option<Usage> },
+    Start {
+        id: Option<String>,
+        model: Option<String>,
+        created: Option<u64>,
+    },
     /// A block begins; `block` is its number inside the answer.
     Open { answer: usize, block: usize, head: Head },
     /// More of an open block.
@@ -61,7 +62,7 @@ pub(crate) enum Event {
     Logprobs { answer: usize, value: Value },
     /// An answer is complete.
     Finish { answer: usize, stop: Stop },
-    /// All that was used up to now: replaces what was said before.
+    /// All that was used up to now: replaces what was said before. May come at any time, before the start too.
     Usage(Usage),
     /// Last: nothing else will come.
     Done,
@@ -75,7 +76,10 @@ pub(crate) enum Head {
     Thinking,
     /// Complete as it begins.
     Redacted(String),
-    ToolCall { id: String, name: String },
+    ToolCall {
+        id: String,
+        name: String,
+    },
 }
 
 /// More of a block.

@@ -39,7 +39,7 @@ impl Sketch {
                 b"content" => image |= self.content(reader)?,
                 b"tool_calls" | b"function_call" => self.json(reader)?,
                 b"reasoning_content" | b"reasoning" | b"refusal" => self.text(reader)?,
-                _ => drop(reader.skip()?),
+                _ => reader.pass()?,
             }
             Ok(())
         })?;
@@ -79,7 +79,7 @@ impl Sketch {
                 }
                 b"input_audio" | b"audio" | b"file" => self.medium(reader)?,
                 b"source" => source_is_media = self.source(reader)?,
-                _ => drop(reader.skip()?),
+                _ => reader.pass()?,
             }
             Ok(())
         })?;
@@ -95,13 +95,13 @@ impl Sketch {
                 b"type" => textual = matches!(reader.string_or_skip()?, Some(b"text" | b"content")),
                 b"data" => {
                     data = Some(reader.clone());
-                    reader.skip()?;
+                    reader.pass()?;
                 }
                 b"content" => {
                     content = Some(reader.clone());
-                    reader.skip()?;
+                    reader.pass()?;
                 }
-                _ => drop(reader.skip()?),
+                _ => reader.pass()?,
             }
             Ok(())
         })?;
@@ -128,7 +128,7 @@ impl Sketch {
                 Ok(())
             }
             Kind::Array => items(reader, |reader| self.input(reader)),
-            Kind::Object => reader.skip().map(drop),
+            Kind::Object => reader.pass(),
         }
     }
 
@@ -167,9 +167,8 @@ fn text_bytes(raw: &[u8]) -> u64 {
             [b'\\', b'u', a, b, _, _, behind @ ..] => {
                 bytes += match (a, b) {
                     (b'0', b'0') => 1,
-                    (b'0', b'1'..=b'7') => 2,
-                    // Half of a surrogate pair: four bytes for two of them.
-                    (b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => 2,
+                    // The second kind is half of a surrogate pair: four bytes for two of them.
+                    (b'0', b'1'..=b'7') | (b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => 2,
                     _ => 3,
                 };
                 behind
@@ -192,7 +191,7 @@ mod tests {
             let escaped: String = text
                 .encode_utf16()
                 .map(|unit| {
-                    if unit < 32 || unit > 126 || unit == 34 || unit == 92 {
+                    if !(32..=126).contains(&unit) || unit == 34 || unit == 92 {
                         format!("\\u{unit:04x}")
                     } else {
                         char::from(u8::try_from(unit).unwrap()).to_string()

@@ -14,9 +14,9 @@ use crate::{
     pipeline::stream,
     record::AttemptRecord,
     snapshot::TargetHandle,
-    source::Source,
+    source::{Source, Unreadable},
     surface::Api,
-    upstream::Send,
+    upstream::{Send, SendError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -72,9 +72,39 @@ impl Failed {
         Self { outcome: Outcome::of(class), said: None }
     }
 
+    /// The caller's mistake, found before anything was sent.
+    pub(super) fn client(said: Classified) -> Self {
+        Self { outcome: Outcome::of(Class::ClientError), said: Some((400, Box::new(said))) }
+    }
+
+    /// This target cannot serve such a call; another may. Says nothing of the target's health.
+    pub(super) fn unsuited(status: u16, said: Classified) -> Self {
+        Self { outcome: Outcome { unsuited: true, ..Outcome::of(Class::Cancelled) }, said: Some((status, Box::new(said))) }
+    }
+
+    /// The class for the account: a target that could not be asked was the caller's doing.
+    fn class(&self) -> Class {
+        self.said.as_ref().map_or(self.outcome.class, |(_, said)| said.class)
+    }
+
     pub(super) fn classified(status: u16, said: Classified, now: Tick) -> Self {
-        let outcome = Outcome { class: said.class, until: said.wait.map(|wait| now.after(wait)), stale: false };
+        let outcome = Outcome { until: said.wait.map(|wait| now.after(wait)), ..Outcome::of(said.class) };
         Self { outcome, said: Some((status, Box::new(said))) }
+    }
+}
+
+impl From<SendError> for Failed {
+    fn from(error: SendError) -> Self {
+        Self { outcome: error.outcome(), said: None }
+    }
+}
+
+impl From<Unreadable> for Failed {
+    fn from(error: Unreadable) -> Self {
+        Self::of(match error {
+            Unreadable::Broken => Class::Reset,
+            Unreadable::Coding => Class::BadResponse,
+        })
     }
 }
 
@@ -96,7 +126,7 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
                 let now = exchange.app.now();
                 let class = match &ended {
                     Ok(_) => Class::Ok,
-                    Err(failed) => failed.outcome.class,
+                    Err(failed) => failed.class(),
                 };
                 note(ledger, call, target, &attempt, class, now.since(started));
                 target.count_attempt(&exchange.app.metrics, class);
@@ -189,7 +219,7 @@ async fn send(exchange: &Exchange, call: &Call, target: &TargetHandle, attempt: 
         let answer = Answer::Unary { body, report: Report::default() };
         return Ok(Committed { answer, between: attempt.timeouts.between_tokens, at: app.now() });
     }
-    let encoded = request::encode(call, target, attempt.key).map_err(|said| Failed::classified(400, said, app.now()))?;
+    let encoded = request::encode(call, target, attempt.key)?;
     let timeouts = &attempt.timeouts;
     let options = Send { connect_timeout: timeouts.connect, fresh: attempt.fresh };
     let lease = app.upstreams.lease(&target.provider.destination, options).await?;
@@ -237,6 +267,11 @@ async fn refused(exchange: &Exchange, target: &TargetHandle, status: StatusCode,
         now_unix_ms: exchange.app.clock.unix_ms(),
     };
     let said = classify::classify(&target.provider.name, target.provider.dialect, &head, &prefix);
+    if said.model_missing && matches!(target.model, TargetModel::Fixed { .. }) {
+        // The route's mistake, not the caller's, who asked for another name.
+        tracing::warn!(target = %target.label, "the provider does not know the model that a route names");
+        return Failed::unsuited(status.as_u16(), said);
+    }
     Failed::classified(status.as_u16(), said, exchange.app.now())
 }
 
@@ -244,7 +279,7 @@ async fn refused(exchange: &Exchange, target: &TargetHandle, status: StatusCode,
 fn note(ledger: &mut Ledger, call: &Call, target: &TargetHandle, attempt: &Attempt, class: Class, took: Duration) {
     let asked = match target.model {
         TargetModel::Fixed { .. } => None,
-        TargetModel::AsAsked { .. } => Some(call.scan.model_name.as_ref().into()),
+        TargetModel::AsAsked { .. } => Some(call.scan.model_name.as_str().into()),
     };
     ledger.attempts.push(AttemptRecord {
         target: Arc::clone(&target.label),
@@ -276,7 +311,11 @@ fn fault(verdict: &Verdict, ledger: &Ledger, refusal: Option<(u16, Box<Classifie
         },
         Verdict::DeadlinePassed => Fault::deadline(&ledger.attempts),
         Verdict::NoTarget { wait: at } => Fault::no_target(route, wait(*at)),
-        Verdict::Exhausted { wait: at } => Fault::exhausted(&ledger.attempts, wait(*at)),
+        // Where no target could be asked so, the sentence that says why is the answer.
+        Verdict::Exhausted { wait: at } => match refusal {
+            Some((status, said)) if ledger.attempts.iter().all(|a| a.class == Class::ClientError) => Fault::refused(status, &said),
+            _ => Fault::exhausted(&ledger.attempts, wait(*at)),
+        },
         // The loop returns at commit; the core has nothing more to say after it.
         Verdict::Committed(_) => Fault::exhausted(&ledger.attempts, None),
     }

@@ -131,7 +131,7 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Fault> {
         }
     }
     if let Some(text) = single(headers, "x-outrigger-timeout")? {
-        let timeout = outrigger_core::time::parse_duration(text).ok().filter(|timeout| !timeout.is_zero());
+        let timeout = outrigger_core::parse_duration(text).filter(|timeout| !timeout.is_zero());
         asked.timeout = Some(timeout.ok_or_else(|| bad_header("x-outrigger-timeout", text, "a positive duration such as `90s` or `1m30s`"))?);
     }
     // These are the SDK's own description of itself: nothing a caller could mend, so what cannot be read is left alone.

@@ -1,6 +1,6 @@
 //! The request towards a provider: the client's own bytes with what this target needs spliced in, or a translation.
 
-use super::{Exchange, decode::Call};
+use super::{Exchange, attempt::Failed, decode::Call};
 use crate::{body::Outgoing, snapshot::TargetHandle, surface::Api};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
@@ -29,7 +29,10 @@ pub(super) struct Reading {
 }
 
 /// Encodes `call` for `target` with the ring's key number `key`.
-pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> Result<Encoded, Classified> {
+///
+/// # Errors
+/// Where this target cannot be asked so: the caller's mistake, or something that only a target of another kind can do.
+pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> Result<Encoded, Failed> {
     let provider = &target.provider;
     let same = provider.dialect == call.api.dialect();
     let api = if same { call.api } else { counterpart(call.api).ok_or_else(|| cannot(call.api))? };
@@ -78,9 +81,15 @@ fn counterpart(api: Api) -> Option<Api> {
     }
 }
 
-fn cannot(api: Api) -> Classified {
+fn cannot(api: Api) -> Failed {
     let message = format!("No target of this route has an endpoint for {}.", api.as_str());
-    Classified { message: Some(message), ..Classified::of(Class::ClientError) }
+    Failed::unsuited(400, callers(message, None))
+}
+
+/// The caller's to mend.
+fn callers(message: String, param: Option<String>) -> Classified {
+    let class = Class::ClientError;
+    Classified { class, wait: None, code: None, kind: None, param, message: Some(message), model_missing: false }
 }
 
 fn spliced(call: &Call, target: &TargetHandle) -> (Vec<Bytes>, bool) {
@@ -102,7 +111,7 @@ fn spliced(call: &Call, target: &TargetHandle) -> (Vec<Bytes>, bool) {
     (splice(&call.body, &call.scan, &edits), include_usage)
 }
 
-fn translated(call: &Call, target: &TargetHandle) -> Result<Bytes, Classified> {
+fn translated(call: &Call, target: &TargetHandle) -> Result<Bytes, Failed> {
     let unknown = ModelFacts::default();
     let asked = &*call.scan.model_name;
     let traits = TargetTraits {
@@ -111,10 +120,10 @@ fn translated(call: &Call, target: &TargetHandle) -> Result<Bytes, Classified> {
         quirks: &target.quirks,
         stream: call.scan.stream,
     };
-    translate::request(call.api.dialect(), target.provider.dialect, call.api.endpoint(), &call.body, &traits).map(Bytes::from).map_err(|error| Classified {
-        param: error.param.clone(),
-        message: Some(error.to_string()),
-        ..Classified::of(error.class())
+    let translated = translate::request(call.api.dialect(), target.provider.dialect, call.api.endpoint(), &call.body, &traits);
+    translated.map(Bytes::from).map_err(|error| {
+        let said = callers(error.to_string(), error.param);
+        if error.elsewhere { Failed::unsuited(400, said) } else { Failed::client(said) }
     })
 }
 

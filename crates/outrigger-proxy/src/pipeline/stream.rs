@@ -6,12 +6,13 @@ use super::{
     attempt::{Answer, Failed},
     decode::Call,
     request::{Reading, asked},
+    unary::not_an_answer,
 };
 use crate::{body::Broken, fault::Fault, ledger::Ledger, snapshot::TargetHandle, source::Source};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use outrigger_core::{Class, Dialect, Tick};
-use outrigger_dialect::{End, Relay, Tap, Translator, classify, translate, unary};
+use outrigger_dialect::{End, Relay, Translator, classify, tap::Tap, unary};
 use std::{
     collections::VecDeque,
     task::{Context, Poll},
@@ -31,7 +32,7 @@ pub(super) async fn open(
     mut source: Source,
 ) -> Result<Answer, Failed> {
     if !is_event_stream(headers) {
-        return Err(not_a_stream(call, target, source).await);
+        return Err(not_a_stream(exchange, call, target, source).await);
     }
     let provider = &target.provider;
     let mut relay = if reading.translated {
@@ -63,14 +64,14 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// A 200 that is no stream: an error object, a page of a proxy in between, or a provider that ignored `stream`.
-async fn not_a_stream(call: &Call, target: &TargetHandle, mut source: Source) -> Failed {
+async fn not_a_stream(exchange: &Exchange, call: &Call, target: &TargetHandle, mut source: Source) -> Failed {
     let mut prefix = Vec::new();
     while let (true, Some(Ok(chunk))) = (prefix.len() < HELD, source.next().await) {
         prefix.extend_from_slice(&chunk);
     }
     match unary::inspect(target.provider.dialect, call.api.endpoint(), &prefix) {
         Ok(_) => Failed::of(Class::BadResponse),
-        Err(bad) => Failed::of(bad.class),
+        Err(bad) => not_an_answer(exchange, target, bad, &prefix),
     }
 }
 
@@ -110,13 +111,16 @@ impl ReplyStream {
     }
 
     /// A stream of events, of which `held` has come.
-    pub(super) fn relayed(self, held: VecDeque<Bytes>, relay: Relay) -> Self {
-        Self { queue: held, relay: Some(relay), ..self }
+    pub(super) fn relayed(mut self, held: VecDeque<Bytes>, relay: Relay) -> Self {
+        self.queue = held;
+        self.relay = Some(relay);
+        self
     }
 
     /// A unary answer too large to be held.
-    pub(super) fn raw(self, held: VecDeque<Bytes>) -> Self {
-        Self { queue: held, ..self }
+    pub(super) fn raw(mut self, held: VecDeque<Bytes>) -> Self {
+        self.queue = held;
+        self
     }
 
     /// The next piece for the client.

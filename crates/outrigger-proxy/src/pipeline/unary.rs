@@ -4,13 +4,15 @@ use super::{
     Exchange,
     attempt::{Answer, Failed},
     decode::Call,
-    request::Reading,
+    request::{Reading, asked},
 };
 use crate::{snapshot::TargetHandle, source::Source};
 use bytes::{Bytes, BytesMut};
 use outrigger_core::Class;
-use outrigger_dialect::{Report, translate, unary};
-use super::request::asked;
+use outrigger_dialect::{
+    classify, translate,
+    unary::{self, BadBody},
+};
 use std::{collections::VecDeque, time::Duration};
 
 /// Reads an answer to its end and checks that it is one.
@@ -37,13 +39,25 @@ pub(super) async fn collect(
     }
     let body = join(held, size);
     let provider = &target.provider;
+    let bad = |bad: BadBody| not_an_answer(exchange, target, bad, &body);
     if reading.translated {
         let asked = asked(exchange, call);
-        let (body, report) = translate::unary(provider.dialect, call.api.dialect(), &body, &asked).map_err(|bad| Failed::of(bad.class))?;
-        return Ok(Answer::Unary { body: body.into(), report });
+        let (translated, report) = translate::unary(provider.dialect, call.api.dialect(), &body, &asked).map_err(bad)?;
+        return Ok(Answer::Unary { body: translated.into(), report });
     }
-    let report = unary::inspect(provider.dialect, call.api.endpoint(), &body).map_err(|bad| Failed::of(bad.class))?;
+    let report = unary::inspect(provider.dialect, call.api.endpoint(), &body).map_err(bad)?;
     Ok(Answer::Unary { body, report })
+}
+
+/// A 200 that is none: an error object has a class of its own.
+pub(super) fn not_an_answer(exchange: &Exchange, target: &TargetHandle, bad: BadBody, body: &[u8]) -> Failed {
+    match bad {
+        BadBody::Error => {
+            let said = classify::classify_stream_error(&target.provider.name, target.provider.dialect, body);
+            Failed::classified(200, said, exchange.app.now())
+        }
+        BadBody::Empty | BadBody::NotJson | BadBody::NoAnswer => Failed::of(Class::BadResponse),
+    }
 }
 
 fn join(mut chunks: VecDeque<Bytes>, size: usize) -> Bytes {

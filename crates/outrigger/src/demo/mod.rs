@@ -41,7 +41,7 @@ const PHASES: [&str; 3] = ["all providers healthy", "anthropic down", "anthropic
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mock = Mock::local()?;
     providers::script(&mock)?;
-    let compiled = providers::routes(&mock)?;
+    let compiled = providers::routes(&mock);
 
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let port = |fixed: u16| if arguments.once { any } else { ([127, 0, 0, 1], fixed).into() };

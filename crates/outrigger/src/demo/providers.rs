@@ -1,16 +1,29 @@
 //! The demo's providers: the bundled samples with each provider's address replaced by a scripted one of the same name.
 
 use anyhow::Context as _;
-use outrigger_config::{Compiled, compile, load_text, v1alpha1::ProviderEndpoint};
+use outrigger_config::{
+    compile::{Compiled, compile},
+    load::load_text,
+    v1alpha1::ProviderEndpoint,
+};
 use outrigger_core::Secret;
 use outrigger_mock::Mock;
 use serde_json::json;
 
 /// The bundled samples.
-const SAMPLES: [(&str, &str); 2] = [
-    ("deploy/samples/keys.yaml", include_str!("../../../../deploy/samples/keys.yaml")),
-    ("deploy/samples/routes.yaml", include_str!("../../../../deploy/samples/routes.yaml")),
-];
+const SAMPLES: &str = concat!(
+    include_str!("../../../../deploy/samples/openai.yaml"),
+    "\n---\n",
+    include_str!("../../../../deploy/samples/anthropic.yaml"),
+    "\n---\n",
+    include_str!("../../../../deploy/samples/mistral.yaml"),
+    "\n---\n",
+    include_str!("../../../../deploy/samples/assistant.yaml"),
+    "\n---\n",
+    include_str!("../../../../deploy/samples/triage.yaml"),
+    "\n---\n",
+    include_str!("../../../../deploy/samples/embeddings.yaml"),
+);
 
 /// The key that every scripted provider takes, and nobody else.
 const KEY: &str = "sk-demo";
@@ -37,19 +50,17 @@ pub(super) fn set_down(mock: &Mock, name: &str, down: bool) -> anyhow::Result<()
 }
 
 /// The samples, compiled against the scripted providers.
-pub(super) fn routes(mock: &Mock) -> anyhow::Result<Compiled> {
-    let mut loaded = load_text(&SAMPLES);
-    for key in &mut loaded.objects.keys {
+pub(super) fn routes(mock: &Mock) -> Compiled {
+    let mut objects = load_text("deploy/samples", SAMPLES).objects;
+    let mut named = Vec::new();
+    for key in &mut objects.keys {
         let spec = &mut key.object.spec;
         let endpoint = spec.endpoint.get_or_insert_with(ProviderEndpoint::default);
         endpoint.base_url = Some(mock.url(&format!("{}/v1", spec.provider)));
-        for entry in spec.keys.clone() {
-            loaded.objects.secrets.retain(|secret| secret.object.name != entry.secret_ref.name);
-        }
+        named.extend(spec.keys.iter().map(|entry| entry.secret_ref.clone()));
     }
-    let entries: Vec<_> = loaded.objects.keys.iter().flat_map(|key| key.object.spec.keys.clone()).collect();
-    for entry in entries {
-        loaded.objects.set_secret("default", &entry.secret_ref.name, &entry.secret_ref.key, Secret::new(KEY.to_owned()));
+    for secret in named {
+        objects.set_secret("default", &secret.name, &secret.key, Secret::new(KEY.to_owned()));
     }
-    Ok(compile(&loaded.objects, "default"))
+    compile(&objects, "default")
 }

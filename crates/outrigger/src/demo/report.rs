@@ -85,7 +85,7 @@ pub(super) fn by_phase(samples: &[Sample], phases: &[&'static str]) -> String {
 fn empty(left: &[&str]) -> Table {
     let figures = ["calls", "failed", "attempts/call", "p50 ms", "p95 ms", "cost $", "baseline $", "saved"];
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(left.iter().chain(&figures));
     for column in table.column_iter_mut().skip(left.len()) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 pub(super) const CALLERS: usize = 12;
 
 /// What one caller needs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) number: usize,
     pub(super) data: SocketAddr,
@@ -41,7 +41,7 @@ const MIX: [Kind; 6] = [
     Kind { path: "/v1/chat/completions", model: "triage", task: None, stream: false, prompt: "Is this ticket urgent? My invoice is wrong." },
     Kind { path: "/v1/messages", model: "assistant", task: None, stream: true, prompt: "Write a kind answer to a customer whose parcel is lost." },
     Kind { path: "/v1/chat/completions", model: "assistant", task: None, stream: false, prompt: "Summarise this thread in two sentences." },
-    Kind { path: "/v1/embeddings", model: "embeddings", task: None, stream: false, prompt: "parcel lost in transit" },
+    Kind { path: "/v1/embeddings", model: "text-embedding-3-small", task: None, stream: false, prompt: "parcel lost in transit" },
 ];
 
 impl Caller {

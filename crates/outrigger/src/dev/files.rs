@@ -3,7 +3,11 @@
 use crate::output::complain;
 use anyhow::{Context as _, bail};
 use notify::{RecursiveMode, Watcher as _};
-use outrigger_config::{Compiled, Severity, compile, load};
+use outrigger_config::{
+    compile::{Compiled, compile},
+    diagnostics::Severity,
+    load::load,
+};
 use outrigger_core::Secret;
 use outrigger_proxy::Proxy;
 use std::{

@@ -2,12 +2,14 @@
 //! they sleep between events, the proxy would be billed for waking them, and a cheaper proxy would look worse.
 //! It must never pause before its run is over, and its run is always over: every phase has an end.
 
+mod upstream;
+
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::answer::Script;
@@ -16,7 +18,7 @@ use crate::prompt::Prompt;
 use crate::sample::now;
 use crate::spec::{Answer, Arrivals, Measured, Spec};
 use crate::tally::Tally;
-use crate::uplink::{Asked, Uplink};
+use crate::uplink::Uplink;
 
 const LISTENER: Token = Token(0);
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -38,10 +40,12 @@ pub(crate) fn run(spec: &Spec) -> anyhow::Result<Measured> {
         }
         for event in &events {
             let Token(token) = event.token();
+            // A short read has emptied the socket, but where the other side has closed, its end is still to be read.
+            let to_end = event.is_read_closed();
             match token.checked_sub(1) {
                 None => load.accept()?,
-                Some(peer) if peer < spec.connections => load.client_ready(peer)?,
-                Some(slot) => load.uplink_ready(slot - spec.connections)?,
+                Some(peer) if peer < spec.connections => load.client_ready(peer, to_end)?,
+                Some(slot) => load.uplink_ready(slot - spec.connections, to_end)?,
             }
         }
     }
@@ -245,7 +249,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    fn client_ready(&mut self, peer: usize) -> anyhow::Result<()> {
+    fn client_ready(&mut self, peer: usize, to_end: bool) -> anyhow::Result<()> {
         let Some(client) = self.clients.get_mut(peer) else { return Ok(()) };
         if let Err(error) = client.flush(self.prompt.shared()) {
             return self.broken(peer, &error.to_string());
@@ -272,8 +276,7 @@ impl<'a> Load<'a> {
                     }
                 }
             }
-            // A short read has emptied the socket.
-            if length < READ {
+            if length < READ && !to_end {
                 return Ok(());
             }
         }
@@ -352,99 +355,7 @@ impl<'a> Load<'a> {
         }
         self.connect(peer)
     }
-
-    fn accept(&mut self) -> anyhow::Result<()> {
-        loop {
-            let mut stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error).context("cannot accept a connection"),
-            };
-            stream.set_nodelay(true)?;
-            let slot = self.free.pop().unwrap_or_else(|| {
-                self.uplinks.push(None);
-                self.uplinks.len() - 1
-            });
-            self.poll
-                .registry()
-                .register(&mut stream, Token(1 + self.spec.connections + slot), BOTH)?;
-            self.put(slot, stream);
-        }
-    }
-
-    fn put(&mut self, slot: usize, stream: TcpStream) {
-        if let Some(place) = self.uplinks.get_mut(slot) {
-            *place = Some(Uplink::new(stream));
-        }
-    }
-
-    fn uplink_ready(&mut self, slot: usize) -> anyhow::Result<()> {
-        let keep = matches!(self.script, Script::Stream { .. });
-        loop {
-            let Some(uplink) = self.uplinks.get_mut(slot).and_then(Option::as_mut) else {
-                return Ok(());
-            };
-            let read = uplink.flush().and_then(|()| uplink.stream.read(&mut self.scratch));
-            let length = match read {
-                Ok(length) if length > 0 => length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // The proxy closed it; a request that this hurts fails at the client.
-                Ok(_) | Err(_) => {
-                    self.uplinks.get_mut(slot).map(Option::take);
-                    self.free.push(slot);
-                    return Ok(());
-                }
-            };
-            let bytes = self.scratch.get(..length).unwrap_or_default();
-            if let Some(asked) = uplink.feed(bytes, keep).context("towards the upstream")? {
-                self.reply(slot, asked)?;
-            }
-            if length < READ {
-                return Ok(());
-            }
-        }
-    }
-
-    fn reply(&mut self, slot: usize, asked: Asked) -> anyhow::Result<()> {
-        if let Script::Unary { bytes, .. } = &self.script {
-            if let Some(uplink) = self.uplinks.get_mut(slot).and_then(Option::as_mut) {
-                // A connection that broke meanwhile is noticed by its next event.
-                let _ = uplink.send(bytes);
-            }
-            return Ok(());
-        }
-        let peer = asked.peer.context("a request that names no connection reached the upstream")?;
-        let relay = self
-            .relays
-            .get_mut(peer)
-            .context("a request that names an unknown connection reached the upstream")?;
-        *relay = Relay {
-            slot,
-            include_usage: asked.include_usage,
-            sent: std::mem::take(&mut relay.sent),
-            seen: 0,
-        };
-        relay.sent.clear();
-        self.send_piece(peer, now());
-        Ok(())
-    }
-
-    /// Sends the next piece of a stream, if there is one; `due` is when it should leave.
-    fn send_piece(&mut self, peer: usize, due: Instant) {
-        let Script::Stream { plain, with_usage } = &self.script else {
-            return;
-        };
-        let Some(relay) = self.relays.get_mut(peer) else { return };
-        let pieces = if relay.include_usage { with_usage } else { plain };
-        let Some(piece) = pieces.get(relay.sent.len()) else { return };
-        relay.sent.push(now());
-        if let Some(uplink) = self.uplinks.get_mut(relay.slot).and_then(Option::as_mut) {
-            let _ = uplink.send(piece);
-        }
-        if let Some(pace) = self.pace
-            && relay.sent.len() < pieces.len()
-        {
-            self.paced.push_back((due + pace, peer, relay.sent.len()));
-        }
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Counts what happens and when. It must never count the warm-up.
 
+use std::process;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -16,6 +17,7 @@ pub(crate) struct Tally {
     by_schedule: bool,
     window: Option<(Instant, Option<Instant>)>,
     at_start: Scheduled,
+    own_at_start: Scheduled,
     latency: Histogram<u64>,
     delay: Histogram<u64>,
     /// What has been found so far.
@@ -31,6 +33,7 @@ impl Tally {
             by_schedule: matches!(spec.arrivals, Arrivals::Open { .. }),
             window: None,
             at_start: Scheduled::default(),
+            own_at_start: Scheduled::default(),
             latency: Histogram::new_with_max(LONGEST_NS, 3)?,
             delay: Histogram::new_with_max(LONGEST_NS, 3)?,
             found: Measured {
@@ -42,6 +45,7 @@ impl Tally {
 
     /// The window opens.
     pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
+        self.own_at_start = sample::scheduled(process::id())?;
         self.at_start = sample::scheduled(self.pid)?;
         self.window = Some((sample::now(), None));
         Ok(())
@@ -53,6 +57,8 @@ impl Tally {
         let at_end = sample::scheduled(self.pid)?;
         self.found.cpu_ns = at_end.ran_ns.saturating_sub(self.at_start.ran_ns);
         self.found.waited_ns = at_end.waited_ns.saturating_sub(self.at_start.waited_ns);
+        let own = sample::scheduled(process::id())?;
+        self.found.load_waited_ns = own.waited_ns.saturating_sub(self.own_at_start.waited_ns);
         if let Some((start, end)) = &mut self.window {
             *end = Some(now);
             self.found.window_ns = nanos(now - *start);

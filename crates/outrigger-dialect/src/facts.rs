@@ -1,0 +1,337 @@
+//! What an answer says, read from its JSON: the same for an event of a stream and for a whole answer. Reads, and never changes a byte.
+
+use crate::{
+    json::{Kind, Malformed, Reader, items, last_member, members, unescape},
+    report::Report,
+    usage::Tally,
+};
+use core::ops::Range;
+use memchr::memmem;
+use outrigger_core::{Dialect, Endpoint};
+
+/// Finish reasons with which providers say that they broke.
+const FAILED: [&[u8]; 3] = [b"error", b"insufficient_system_resource", b"network_error"];
+
+/// Facts of one answer, event by event or at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    dialect: Dialect,
+    tally: Tally,
+    pub(crate) report: Report,
+    /// Something has come that a caller would miss.
+    pub(crate) content: bool,
+}
+
+/// What carries the content of an OpenAI answer. Some providers repeat the whole message beside every delta.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Delta,
+    Message,
+    Embedding,
+}
+
+/// What one event, or a whole answer, turned out to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
+pub(crate) struct Found {
+    /// It tells of an error.
+    pub(crate) error: bool,
+    /// It ends the stream.
+    pub(crate) done: bool,
+    /// It has choices, content blocks, or whatever makes an answer.
+    pub(crate) answer: bool,
+    /// It carries a usage object.
+    pub(crate) usage: bool,
+    /// Its list of choices is there and empty.
+    pub(crate) no_choices: bool,
+    /// From the key's quote to the end of the value of `"usage":null`.
+    pub(crate) null_usage: Option<Range<usize>>,
+    /// It carries content.
+    pub(crate) content: bool,
+    flat: Flat,
+}
+
+/// Members that together mean an error where no answer is beside them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Flat {
+    code: bool,
+    message: bool,
+}
+
+impl Facts {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            tally: Tally::new(dialect),
+            report: Report::default(),
+            content: false,
+        }
+    }
+
+    /// Takes in the data of one event. `cut`: this is its beginning only.
+    pub(crate) fn event(&mut self, name: Option<&[u8]>, data: &[u8], cut: bool) -> Found {
+        let mut found = Found {
+            error: name == Some(b"error"),
+            ..Found::default()
+        };
+        if self.dialect == Dialect::OpenAi && data.trim_ascii() == b"[DONE]" {
+            found.done = true;
+            return found;
+        }
+        let mut reader = if cut { Reader::of_cut(data) } else { Reader::new(data) };
+        // Where it is malformed, or cut off, what was read before still holds.
+        let _ = self.read(&mut reader, Part::Delta, &mut found);
+        if found.content {
+            self.content = true;
+            self.report.content_events += 1;
+        }
+        found
+    }
+
+    /// Takes in a whole answer.
+    pub(crate) fn whole(&mut self, endpoint: Endpoint, body: &[u8]) -> Result<Found, Malformed> {
+        let part = if endpoint == Endpoint::Embeddings {
+            Part::Embedding
+        } else {
+            Part::Message
+        };
+        let mut found = Found::default();
+        let mut reader = Reader::new(body);
+        self.read(&mut reader, part, &mut found)?;
+        reader.end()?;
+        Ok(found)
+    }
+
+    /// Takes in the last bytes of an event that was too long to be read whole.
+    pub(crate) fn tail(&mut self, tail: &[u8]) {
+        if let Some(usage) = last_member(tail, "usage") {
+            self.tally.take(usage);
+            self.told_usage();
+        }
+        let key: &[u8] = match self.dialect {
+            Dialect::OpenAi => b"\"finish_reason\"",
+            Dialect::Anthropic => b"\"stop_reason\"",
+        };
+        if let Some(at) = memmem::rfind(tail, key) {
+            let value = tail.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
+            let reason = value.strip_prefix(b":").map(Reader::new);
+            if let Some(Ok(Some(reason))) = reason.map(|mut reader| reader.string_or_skip()) {
+                self.finish(reason, &mut Found::default());
+            }
+        }
+    }
+
+    fn read(&mut self, reader: &mut Reader<'_>, part: Part, found: &mut Found) -> Result<(), Malformed> {
+        match self.dialect {
+            Dialect::OpenAi => members(reader, |reader, key| self.openai(reader, key, part, found))?,
+            Dialect::Anthropic => members(reader, |reader, key| self.anthropic(reader, key, found))?,
+        }
+        found.error |= found.flat.code && found.flat.message && !found.answer;
+        Ok(())
+    }
+
+    fn openai(&mut self, reader: &mut Reader<'_>, key: &[u8], part: Part, found: &mut Found) -> Result<(), Malformed> {
+        match key {
+            b"choices" if reader.kind()? == Kind::Array => {
+                found.no_choices = true;
+                items(reader, |reader| {
+                    found.answer = true;
+                    found.no_choices = false;
+                    members(reader, |reader, key| match key {
+                        b"finish_reason" => self.finish_reason(reader, found),
+                        b"delta" if part == Part::Delta => self.message(reader, found),
+                        b"message" if part == Part::Message => self.message(reader, found),
+                        _ => reader.pass(),
+                    })
+                })
+            }
+            b"usage" => {
+                let start = reader.string_at().saturating_sub(1);
+                if reader.kind()? == Kind::Object {
+                    return self.usage(reader, found);
+                }
+                let null = reader.skip()?;
+                found.null_usage = (reader.slice(null.clone()) == b"null").then_some(start..null.end);
+                Ok(())
+            }
+            b"data" if part == Part::Embedding && reader.kind()? == Kind::Array => items(reader, |reader| {
+                found.answer = true;
+                reader.pass()
+            }),
+            b"model" => self.model(reader),
+            b"error" => error(reader, found),
+            b"x_groq" => members(reader, |reader, key| match key {
+                b"usage" if reader.kind()? == Kind::Object => self.usage(reader, &mut Found::default()),
+                b"error" => error(reader, found),
+                _ => reader.pass(),
+            }),
+            b"object" => {
+                found.error |= reader.string_or_skip()? == Some(b"error");
+                Ok(())
+            }
+            b"base_resp" => members(reader, |reader, key| {
+                if key == b"status_code" {
+                    found.error |= reader.count_or_skip()?.is_some_and(|code| code != 0);
+                    return Ok(());
+                }
+                reader.pass()
+            }),
+            b"code" => {
+                found.flat.code = true;
+                reader.pass()
+            }
+            b"message" => {
+                found.flat.message = true;
+                reader.pass()
+            }
+            _ => reader.pass(),
+        }
+    }
+
+    /// A choice's message, or what a chunk adds to it.
+    fn message(&mut self, reader: &mut Reader<'_>, found: &mut Found) -> Result<(), Malformed> {
+        members(reader, |reader, key| match key {
+            b"content" | b"refusal" | b"reasoning_content" | b"reasoning" => self.text(reader, found),
+            b"tool_calls" => items(reader, |reader| {
+                found.content = true;
+                members(reader, |reader, key| match key {
+                    b"function" | b"custom" => self.call(reader),
+                    _ => reader.pass(),
+                })
+            }),
+            b"function_call" if reader.kind()? == Kind::Object => {
+                found.content = true;
+                self.call(reader)
+            }
+            b"audio" => members(reader, |reader, key| match key {
+                b"data" | b"transcript" => self.text(reader, found),
+                _ => reader.pass(),
+            }),
+            _ => reader.pass(),
+        })
+    }
+
+    /// Name and arguments of a call.
+    fn call(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        members(reader, |reader, key| match key {
+            b"name" | b"arguments" | b"input" => self.text(reader, &mut Found::default()),
+            _ => reader.pass(),
+        })
+    }
+
+    fn anthropic(&mut self, reader: &mut Reader<'_>, key: &[u8], found: &mut Found) -> Result<(), Malformed> {
+        match key {
+            b"type" => {
+                let kind = reader.string_or_skip()?;
+                found.done |= kind == Some(b"message_stop");
+                found.error |= kind == Some(b"error");
+                Ok(())
+            }
+            b"delta" => members(reader, |reader, key| match key {
+                b"text" | b"partial_json" | b"thinking" => self.text(reader, found),
+                b"stop_reason" => self.finish_reason(reader, found),
+                _ => reader.pass(),
+            }),
+            b"content_block" => self.block(reader, found),
+            b"content" if reader.kind()? == Kind::Array => {
+                found.answer = true;
+                items(reader, |reader| self.block(reader, found))
+            }
+            b"message" => members(reader, |reader, key| match key {
+                b"model" => self.model(reader),
+                b"usage" => self.usage(reader, found),
+                _ => reader.pass(),
+            }),
+            b"model" => self.model(reader),
+            b"usage" => self.usage(reader, found),
+            b"stop_reason" => self.finish_reason(reader, found),
+            // The whole of a count of tokens.
+            b"input_tokens" => {
+                found.answer = true;
+                reader.pass()
+            }
+            b"error" => error(reader, found),
+            _ => reader.pass(),
+        }
+    }
+
+    /// A content block: whole, or as a stream starts it.
+    fn block(&mut self, reader: &mut Reader<'_>, found: &mut Found) -> Result<(), Malformed> {
+        members(reader, |reader, key| match key {
+            b"type" => {
+                let kind = reader.string_or_skip()?.unwrap_or_default();
+                found.content |= kind.ends_with(b"tool_use") || kind == b"redacted_thinking";
+                Ok(())
+            }
+            b"text" | b"thinking" => self.text(reader, found),
+            b"input" => {
+                let input = reader.skip()?.len();
+                if input > 2 {
+                    self.report.content_bytes += input as u64;
+                }
+                Ok(())
+            }
+            _ => reader.pass(),
+        })
+    }
+
+    /// Generated text: a string, or as some providers have it a list of parts.
+    fn text(&mut self, reader: &mut Reader<'_>, found: &mut Found) -> Result<(), Malformed> {
+        let length = match reader.kind()? {
+            Kind::String => reader.string()?.len(),
+            Kind::Array => reader.skip()?.len().saturating_sub(2),
+            Kind::Object | Kind::Scalar => return reader.pass(),
+        };
+        found.content |= length > 0;
+        self.report.content_bytes += length as u64;
+        Ok(())
+    }
+
+    fn finish_reason(&mut self, reader: &mut Reader<'_>, found: &mut Found) -> Result<(), Malformed> {
+        if let Some(reason) = reader.string_or_skip()? {
+            self.finish(reason, found);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, reason: &[u8], found: &mut Found) {
+        if FAILED.contains(&reason) {
+            found.error = true;
+        } else if !reason.is_empty() {
+            found.content = true;
+            self.report.finish = unescape(reason).map(std::borrow::Cow::into_owned);
+        }
+    }
+
+    fn model(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        match reader.string_or_skip()? {
+            Some(name) if self.report.model.is_none() && !name.is_empty() => {
+                self.report.model = unescape(name).map(std::borrow::Cow::into_owned);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn usage(&mut self, reader: &mut Reader<'_>, found: &mut Found) -> Result<(), Malformed> {
+        found.usage = true;
+        self.tally.read(reader)?;
+        self.told_usage();
+        Ok(())
+    }
+
+    fn told_usage(&mut self) {
+        self.report.usage = self.tally.usage();
+        self.report.cost = self.tally.cost();
+    }
+}
+
+/// An `error` member tells of one unless it is null, false or an empty string.
+fn error(reader: &mut Reader<'_>, found: &mut Found) -> Result<(), Malformed> {
+    found.error |= match reader.kind()? {
+        Kind::Object | Kind::Array => true,
+        Kind::String => !reader.clone().string()?.is_empty(),
+        Kind::Scalar => !matches!(reader.clone().scalar(), b"null" | b"false"),
+    };
+    reader.pass()
+}
