@@ -190,3 +190,6 @@ impl AsyncWrite for Listening {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

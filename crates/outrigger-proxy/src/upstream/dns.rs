@@ -177,3 +177,6 @@ impl Name {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,11 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Line<S> {
                     return String::from_utf8(self.buffer.split_to(whole).to_vec()).unwrap();
                 }
             }
-            assert_ne!(self.stream.read_buf(&mut self.buffer).await.unwrap(), 0, "closed inside a request: {text}");
+            assert_ne!(
+                self.stream.read_buf(&mut self.buffer).await.unwrap(),
+                0,
+                "closed inside a request: {text}"
+            );
         }
     }
 
@@ -111,7 +115,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Line<S> {
     async fn serve(&mut self, text: &str) -> String {
         let request = self.request().await;
         let length = text.len();
-        self.say(&format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{text}")).await;
+        self.say(&format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{text}"))
+            .await;
         request
     }
 

@@ -95,7 +95,11 @@ async fn what_is_not_http_or_has_too_large_a_head_is_a_protocol_error() {
         };
         let ((), sent) = tokio::join!(serve, pools.send(&to, get(), OPTIONS));
         let error = sent.err().unwrap();
-        assert_eq!((error.kind, error.message.as_ref()), (SendErrorKind::Protocol, expected), "{answer}");
+        assert_eq!(
+            (error.kind, error.message.as_ref()),
+            (SendErrorKind::Protocol, expected),
+            "{answer}"
+        );
     }
     assert_eq!(pools.counts().open, 0);
 }
@@ -181,7 +185,8 @@ async fn a_switch_of_protocols_hands_the_bytes_over() {
     let serve = async {
         let mut line = peer.accept().await;
         line.request().await;
-        line.say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nhello").await;
+        line.say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nhello")
+            .await;
         let mut heard = [0; 3];
         line.stream.read_exact(&mut heard).await.unwrap();
         line.closed().await;
@@ -209,32 +214,30 @@ async fn nobody_listening_is_refused() {
     let pools = pools(PoolSettings::default());
     let port = socket.local_addr().unwrap().port();
     let to = pools.destination(&origin(Scheme::Http, "127.0.0.1", port), None).unwrap();
-    assert_eq!(
-        kind_of(&pools, &to, OPTIONS).await,
-        SendErrorKind::Connect(ConnectFault::Refused)
-    );
+    assert_eq!(kind_of(&pools, &to, OPTIONS).await, SendErrorKind::Connect(ConnectFault::Refused));
     assert_eq!(pools.counts(), Counts::default());
 }
 
 #[tokio::test]
 async fn a_peer_that_never_shakes_hands_runs_into_the_connect_timeout() {
     let (pools, peer) = (pools(PoolSettings::default()), Peer::new().await);
-    let to = pools.destination(&origin(Scheme::Https, "127.0.0.1", peer.address().port()), None).unwrap();
+    let to = pools
+        .destination(&origin(Scheme::Https, "127.0.0.1", peer.address().port()), None)
+        .unwrap();
     let options = SendOptions {
         connect_timeout: Duration::from_millis(1),
         ..OPTIONS
     };
-    assert_eq!(
-        kind_of(&pools, &to, options).await,
-        SendErrorKind::Connect(ConnectFault::Timeout)
-    );
+    assert_eq!(kind_of(&pools, &to, options).await, SendErrorKind::Connect(ConnectFault::Timeout));
     assert_eq!(pools.counts(), Counts::default());
 }
 
 #[tokio::test]
 async fn a_request_given_up_inside_the_handshake_closes_its_connection() {
     let (pools, peer) = (pools(PoolSettings::default()), Peer::new().await);
-    let to = pools.destination(&origin(Scheme::Https, "127.0.0.1", peer.address().port()), None).unwrap();
+    let to = pools
+        .destination(&origin(Scheme::Https, "127.0.0.1", peer.address().port()), None)
+        .unwrap();
     let mut line = tokio::select! {
         sent = pools.send(&to, get(), OPTIONS) => panic!("answered: {}", sent.is_ok()),
         line = async {

@@ -48,7 +48,11 @@ async fn a_connection_is_back_before_the_last_chunk_is_handed_on() {
         let mut sent = pools.send(&to, get(), OPTIONS).await.unwrap();
         let frame = sent.response.body_mut().frame().await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), "text");
-        assert_eq!(pools.counts().idle, 1, "the reader has not yet seen the end, but may already call again");
+        assert_eq!(
+            pools.counts().idle,
+            1,
+            "the reader has not yet seen the end, but may already call again"
+        );
         sent
     };
     tokio::join!(serve, first_frame);
@@ -200,7 +204,8 @@ async fn idle_connections_over_the_limit_are_closed() {
             () = two.closed() => {}
         }
     };
-    tokio::join!(pools.send(&to, get(), OPTIONS), pools.send(&to, get(), OPTIONS), serve);
+    let (one, two, ()) = tokio::join!(pools.send(&to, get(), OPTIONS), pools.send(&to, get(), OPTIONS), serve);
+    assert!(one.is_ok() && two.is_ok());
     assert_eq!((pools.counts().open, pools.counts().idle), (1, 1));
 }
 

@@ -95,7 +95,11 @@ async fn an_unknown_authority_or_a_foreign_name_is_a_tls_fault() {
     let stranger = TlsPeer::new("127.0.0.1").await;
     let misnamed = TlsPeer::new("api.example").await;
     let pools = pools(PoolSettings::default());
-    for (peer, ca_pem) in [(&stranger, None), (&stranger, Some(&misnamed.ca_pem)), (&misnamed, Some(&misnamed.ca_pem))] {
+    for (peer, ca_pem) in [
+        (&stranger, None),
+        (&stranger, Some(&misnamed.ca_pem)),
+        (&misnamed, Some(&misnamed.ca_pem)),
+    ] {
         let to = pools.destination(&peer.origin(), ca_pem.map(String::as_str)).unwrap();
         let (accepted, kind) = tokio::join!(peer.accept(), kind_of(&pools, &to, OPTIONS));
         assert!(accepted.is_err());
