@@ -166,12 +166,13 @@ impl<B: RequestBody> Upstreams<B> {
             settings,
             tls,
             resolver,
-            tasks: tasks.clone(),
+            tasks,
             clock,
             http,
             pools: Mutex::new(HashMap::new()),
         });
-        tasks.background("idle connections", reap(Arc::downgrade(&shared), settings.idle_age));
+        let housekeeping = reap(Arc::downgrade(&shared), settings.idle_age);
+        shared.tasks.background("idle connections", housekeeping);
         Self { shared }
     }
 
