@@ -35,7 +35,7 @@ async fn a_body_that_routing_cannot_trust_is_refused_with_what_is_wrong() {
         (format!("{{{messages}}}"), json!("model"), "model"),
         (format!("{{\"model\":3,{messages}}}"), json!("model"), "string"),
         (format!("{{\"model\":null,{messages}}}"), json!("model"), "model"),
-        (format!("{{\"model\":\"m\",{messages},\"model\":\"n\"}}"), json!("model"), "twice"),
+        (format!("{{\"model\":\"m\",{messages},\"model\":\"n\"}}"), json!("model"), "more than once"),
         (format!("{{\"mod\\u0065l\":\"m\",{messages}}}"), json!("model"), "escape"),
         (format!("{{\"model\":\"m\",{messages},\"stream\":\"yes\"}}"), json!("stream"), "boolean"),
         (format!("{{\"model\":\"m\",{messages}}} trailing"), Value::Null, "JSON"),
@@ -151,7 +151,7 @@ async fn an_endpoint_that_no_pass_through_names_says_which_field_to_set() {
 #[tokio::test]
 async fn a_route_without_a_live_target_and_a_host_that_does_not_resolve_are_told() {
     let mock = mock();
-    let lost = provider(&mock, "a").replace(&format!("http://{}/a", mock.addr()), "http://does-not-resolve.invalid:81/a");
+    let lost = provider(&mock, "a").replace(&format!("http://{}/a", mock.addr), "http://does-not-resolve.invalid:81/a");
     let keyless = route("k", &["missing"]);
     let plane = Plane::start(&[lost, route("m", &["a"]), keyless]).await;
     let answer = plane.post("/v1/chat/completions", &chat("m", "hi")).await;

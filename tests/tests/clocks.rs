@@ -111,7 +111,7 @@ async fn connect_violated_moves_to_the_next_target() {
         fillers.push(filler);
     }
     let mock = mock();
-    let to_dead = provider(&mock, "a").replace(&format!("http://{}/a", mock.addr()), &format!("http://{dead}/a"));
+    let to_dead = provider(&mock, "a").replace(&format!("http://{}/a", mock.addr), &format!("http://{dead}/a"));
     let spec = format!("  timeouts: {{ connect: 200ms, response: {LONG}, firstToken: {LONG}, betweenTokens: {LONG}, total: {LONG} }}");
     let plane = Plane::start(&[to_dead, provider(&mock, "b"), route_with("m", &["a", "b"], &spec)]).await;
     for call in [chat("m", "hello"), streamed()] {

@@ -23,7 +23,7 @@ async fn whatever_breaks_before_the_commit_is_served_by_the_next_target() {
     let broken = [
         ("reset", json!({ "reset": "before_head" })),
         ("server_error", json!({ "status": 500 })),
-        ("server_error", json!({ "status": 503 })),
+        ("overloaded", json!({ "status": 503 })),
         ("overloaded", json!({ "status": 529, "error": { "type": "overloaded_error", "message": "Overloaded" } })),
         ("rate_limited", json!({ "status": 429, "error": { "type": "rate_limit_error", "code": "rate_limit_exceeded", "message": "slow" } })),
         ("rate_limited", json!({ "status": 429, "retry_after": 30, "error": { "code": "rate_limit_exceeded", "message": "slow" } })),
@@ -67,7 +67,7 @@ async fn an_error_after_the_commit_is_an_error_event_in_the_clients_dialect_and_
         anthropic_provider(&mock, "c"),
         provider(&mock, "b"),
         route("m", &["a", "b"]),
-        route("n", &["c", "b"]),
+        route("w", &["c", "b"]),
     ])
     .await;
     for break_off in [json!({ "chunks": 5, "reset": { "after_chunks": 2 } }), json!({ "chunks": 5, "error_in_stream": { "after_chunks": 2, "type": "server_error", "message": "boom" } })] {
@@ -78,12 +78,12 @@ async fn an_error_after_the_commit_is_an_error_event_in_the_clients_dialect_and_
         let last = answer.events().pop().unwrap();
         assert!(last["error"]["message"].is_string(), "{}", answer.text());
 
-        let answer = plane.post("/v1/messages", &streamed(messages("n", "hello"))).await;
+        let answer = plane.post("/v1/messages", &streamed(messages("w", "hello"))).await;
         assert!(answer.text().contains("event: error\ndata: "), "{}", answer.text());
         assert_eq!(answer.events().pop().unwrap()["type"], "error");
 
         // A translated stream as well: an OpenAI client on an Anthropic provider.
-        let answer = plane.post("/v1/chat/completions", &streamed(chat("n", "hello"))).await;
+        let answer = plane.post("/v1/chat/completions", &streamed(chat("w", "hello"))).await;
         assert!(answer.events().pop().unwrap()["error"]["message"].is_string(), "{}", answer.text());
     }
     assert!(mock.calls("b").is_empty());

@@ -107,9 +107,9 @@ async fn slow_but_healthy_answers_succeed_on_the_default_timeouts() {
     let mock = mock();
     behave(&mock, "a", json!({ "latency_ms": 20_000 }));
     behave(&mock, "b", json!({ "first_token_ms": 40_000, "ping_ms": 5_000 }));
-    let plane = Plane::start(&[provider(&mock, "a"), provider(&mock, "b"), route("m", &["a"]), route("n", &["b"])]).await;
+    let plane = Plane::start(&[provider(&mock, "a"), provider(&mock, "b"), route("m", &["a"]), route("w", &["b"])]).await;
     let slow_call = chat("m", "hi");
-    let silent_call = streamed(chat("n", "hi"));
+    let silent_call = streamed(chat("w", "hi"));
     let (unary, stream) =
         tokio::join!(plane.post("/v1/chat/completions", &slow_call), plane.post("/v1/chat/completions", &silent_call));
     figure("a unary answer after 20 s", unary.status, "200", unary.status == 200);

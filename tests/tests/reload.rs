@@ -46,10 +46,10 @@ async fn connections_and_breaker_state_survive_a_reload() {
 #[tokio::test]
 async fn two_routes_that_claim_one_model_are_both_named_and_the_older_serves() {
     let mock = mock();
-    let second = route("m", &["b"]).replace("metadata: { name: m }", "metadata: { name: n }");
+    let second = route("m", &["b"]).replace("metadata: { name: m }", "metadata: { name: w }");
     let plane = Plane::start(&[provider(&mock, "a"), provider(&mock, "b"), route("m", &["a"]), second]).await;
     let answer = plane.post("/v1/chat/completions", &chat("m", "hi")).await;
     assert_eq!(answer.header("x-outrigger-route"), "default/m/all");
     let log = plane.log();
-    assert!(log.contains("default/m") && log.contains("default/n"), "{log}");
+    assert!(log.contains("default/m") && log.contains("default/w"), "{log}");
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 async fn a_canary_key_appears_in_no_log_metric_record_error_or_header() {
     let mock = mock();
     let spec = "  passthrough: { paths: [/files] }";
-    let manifests = [provider_with(&mock, "a", spec), anthropic_provider(&mock, "c"), route("m", &["a"]), route("n", &["c"])];
+    let manifests = [provider_with(&mock, "a", spec), anthropic_provider(&mock, "c"), route("m", &["a"]), route("w", &["c"])];
     let plane = Plane::start_with(&manifests, &["--log-level", "trace"]).await;
     let mut seen = String::new();
     let echo_key = json!({ "type": "server_error", "code": "invalid_value", "message": format!("bad key {KEY} sent") });
@@ -23,7 +23,7 @@ async fn a_canary_key_appears_in_no_log_metric_record_error_or_header() {
             mock.set(name, serde_json::from_value(behaviour.clone()).unwrap());
         }
         for stream in [false, true] {
-            for (path, mut call) in [("/v1/chat/completions", chat("m", "hi")), ("/v1/messages", messages("n", "hi"))] {
+            for (path, mut call) in [("/v1/chat/completions", chat("m", "hi")), ("/v1/messages", messages("w", "hi"))] {
                 call["stream"] = stream.into();
                 let answer = plane.post(path, &call).await;
                 seen += &format!("{:?} {}\n", answer.headers, answer.text());

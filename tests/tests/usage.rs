@@ -4,7 +4,7 @@ use outrigger_mock::Mock;
 use outrigger_tests::{Plane, anthropic_provider, chat, messages, mock, post, provider, route};
 use serde_json::{Value, json};
 
-const PRICED: &str = "  pricing: { overrides: [{ model: a-model, inputPerMTok: \"2.5\", outputPerMTok: \"10\", cachedInputPerMTok: \"1.25\" }] }";
+const PRICED: &str = "  pricing: { overrides: [{ model: a-model, inputPerMTok: \"2.5\", outputPerMTok: \"10\" }] }";
 
 fn behave(mock: &Mock, name: &str, behaviour: Value) {
     mock.set(name, serde_json::from_value(behaviour).unwrap());
@@ -19,7 +19,7 @@ async fn newest(plane: &Plane) -> Value {
     plane.admin("/requests").await.json()[0].clone()
 }
 
-/// 1,000 prompt tokens of which 400 came from the cache, 200 generated: 600 × 2.5 + 400 × 1.25 + 200 × 10 = 4,000 millionths.
+/// 1,000 prompt tokens of which 400 came from the cache, at one price, 200 generated: 1,000 × 2.5 + 200 × 10 = 4,500 millionths.
 fn usage() -> Value {
     json!({ "input": 600, "cached_read": 400, "output": 200, "reasoning": 50 })
 }
@@ -30,12 +30,12 @@ async fn a_token_is_paid_for_once_whatever_class_it_is_of() {
     behave(&mock, "a", json!({ "usage": usage() }));
     let plane = Plane::start(&[outrigger_tests::provider_with(&mock, "a", PRICED), route("m", &["a"])]).await;
     let answer = plane.post("/v1/chat/completions", &chat("m", "hi")).await;
-    assert_eq!(answer.header("x-outrigger-cost-usd"), "0.004", "{}", answer.text());
+    assert_eq!(answer.header("x-outrigger-cost-usd"), "0.0045", "{}", answer.text());
     for call in [chat("m", "hi"), streamed(chat("m", "hi"))] {
         plane.post("/v1/chat/completions", &call).await;
         let record = newest(&plane).await;
         assert_eq!(record["usage"], json!({ "input": 600, "output": 200, "cached_read": 400, "cache_write": 0, "reasoning": 50 }));
-        assert_eq!((record["cost_usd"].as_f64(), record["estimated"].as_bool()), (Some(0.004), Some(false)), "{record}");
+        assert_eq!((record["cost_usd"].as_f64(), record["estimated"].as_bool()), (Some(0.0045), Some(false)), "{record}");
     }
 }
 
@@ -57,7 +57,7 @@ async fn a_stream_without_include_usage_shows_no_usage_and_its_cost_is_known_at_
         }
         assert_eq!(heard, text, "split {split}");
         let record = newest(&plane).await;
-        assert_eq!(record["cost_usd"].as_f64(), Some(0.004), "split {split}: {record}");
+        assert_eq!(record["cost_usd"].as_f64(), Some(0.0045), "split {split}: {record}");
     }
     let sent = mock.calls("a");
     assert_eq!(sent[0].body["stream_options"]["include_usage"], true);
@@ -105,7 +105,7 @@ async fn an_unknown_price_is_absent_and_never_zero() {
 #[tokio::test]
 async fn same_dialect_answers_pass_as_the_same_bytes() {
     let mock = mock();
-    let plane = Plane::start(&[provider(&mock, "a"), anthropic_provider(&mock, "c"), route("m", &["a"]), route("n", &["c"])]).await;
+    let plane = Plane::start(&[provider(&mock, "a"), anthropic_provider(&mock, "c"), route("m", &["a"]), route("w", &["c"])]).await;
     let direct = outrigger_tests::Connection::open(mock.addr);
     let mut direct = direct.await.unwrap();
     for (path, call, provider) in [
@@ -114,7 +114,7 @@ async fn same_dialect_answers_pass_as_the_same_bytes() {
         ("/v1/chat/completions", chat("a-model", "hi"), "a"),
     ] {
         let mut asked = call.clone();
-        asked["model"] = if provider == "a" { "m".into() } else { "n".into() };
+        asked["model"] = if provider == "a" { "m".into() } else { "w".into() };
         behave(&mock, provider, json!({ "strict": false }));
         let through = plane.post(path, &asked).await;
         behave(&mock, provider, json!({ "strict": false }));

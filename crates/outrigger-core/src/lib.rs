@@ -21,6 +21,8 @@ pub mod router;
 pub mod secret;
 mod seed;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod time;
 
 pub use dispatch::{Attempt, AttemptId, Dispatch, Step, Tried, Verdict};

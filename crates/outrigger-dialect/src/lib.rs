@@ -4,7 +4,9 @@
 
 pub mod classify;
 pub mod error;
+pub mod headers;
 pub mod models;
+pub mod relay;
 pub mod report;
 pub mod scan;
 pub mod splice;

@@ -6,8 +6,10 @@
 //! client's events ◄──client::Encoder── Event ◄──provider::Decoder── target's events
 //! ```
 
+mod foreign;
 mod stream;
 
+pub use foreign::without_foreign_thinking;
 pub use stream::Translator;
 
 use crate::{

@@ -16,6 +16,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use outrigger_core::{Class, Tick, Timeouts};
 use std::{
@@ -27,6 +28,9 @@ use std::{
 
 /// The only clock that ends a pass-through once its head has come.
 pub(crate) const SILENCE: Duration = Duration::from_secs(600);
+
+/// Most bytes of a refusal that are passed on.
+const REFUSAL: usize = 64 << 10;
 
 /// Headers that belong to one connection, and those that would give the client away.
 const KEPT_BACK: [&str; 15] = [
@@ -141,8 +145,13 @@ async fn forward(exchange: &Exchange, provider: &ProviderHandle, mut head: Parts
         _ => {}
     }
     let (parts, body) = response.into_parts();
-    let stream = OpaqueStream { quiet_until: app.now().after(SILENCE), app: Arc::clone(app), timer: Arc::clone(&exchange.timer), body, _held: held };
-    let mut answer = Response::new(Reply::Opaque(Box::new(stream)));
+    let reply = if parts.status.is_client_error() || parts.status.is_server_error() {
+        Reply::Whole(Some(scrubbed(exchange, provider, body).await))
+    } else {
+        let (app, timer) = (Arc::clone(app), Arc::clone(&exchange.timer));
+        Reply::Opaque(Box::new(OpaqueStream { quiet_until: app.now().after(SILENCE), app, timer, body, _held: held }))
+    };
+    let mut answer = Response::new(reply);
     *answer.status_mut() = parts.status;
     copy(&parts.headers, answer.headers_mut());
     if let Ok(label) = HeaderValue::from_str(&provider.label) {
@@ -150,6 +159,29 @@ async fn forward(exchange: &Exchange, provider: &ProviderHandle, mut head: Parts
     }
     pipeline::stamp(answer.headers_mut(), exchange);
     Ok(answer)
+}
+
+/// A refusal's body without our own key: some providers quote what they were called with.
+async fn scrubbed(exchange: &Exchange, provider: &ProviderHandle, mut body: Body) -> Bytes {
+    let mut text = Vec::new();
+    let deadline = exchange.app.now().after(Timeouts::default().between_tokens);
+    while text.len() < REFUSAL {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = exchange.timer.until(deadline) => break,
+        };
+        let Some(Ok(frame)) = frame else { break };
+        text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+    }
+    text.truncate(REFUSAL);
+    for value in provider.auth.iter().flatten() {
+        let key = value.as_bytes().rsplit(|b| *b == b' ').next().unwrap_or_default();
+        while let Some(at) = memchr::memmem::find(&text, key).filter(|_| !key.is_empty()) {
+            text.splice(at..at + key.len(), *b"***");
+        }
+    }
+    Bytes::from(text)
 }
 
 fn outgoing(provider: &ProviderHandle, head: &Parts, upgrade: Option<&HeaderValue>, body: Incoming) -> Result<Request<Outgoing>, Fault> {

@@ -1,90 +1,108 @@
-//! The admin port: a small HTTP/1.1 server for health, metrics and whatever pages the caller has. GET and HEAD only; it never waits for
-//! anything but its client, and for that not long.
+//! The admin port: health, metrics and whatever routes a process adds, over HTTP/1.1. It reads nothing but request heads, and no number
+//! of slow or idle clients can take more than its fixed share of connections and time.
 
-use crate::{Draining, Metrics, Tasks, listen::Listener, metrics};
+use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::{Draining, Listeners, Tasks};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::future::ready;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-/// Connections at once: a scraper, a kubelet, a person.
+/// Connections at a time; one more is closed at once.
 const CONNECTIONS: usize = 64;
-/// How long one connection may live; scrapers open another.
-const LIFE: Duration = Duration::from_secs(60);
+/// Longest wait for a request's head, idle time before it included.
+const HEAD: Duration = Duration::from_secs(30);
+/// After this a connection finishes its request and closes; a client that does not even read is cut [`LAST`] later.
+const AGE: Duration = Duration::from_secs(300);
+const LAST: Duration = Duration::from_secs(10);
 
-/// A page: content type and body, with its status.
-#[derive(Debug)]
-pub struct Page {
-    /// Status code.
-    pub status: StatusCode,
-    /// Content type.
-    pub content_type: &'static str,
-    /// Body.
-    pub body: String,
-}
+/// What a route answers with.
+pub type Answer = Response<Full<Bytes>>;
 
-/// Serves `listener` until the drain's forced phase: probes have to be answered while calls finish. `pages` answers a path, `None` = 404; `/metrics` is
-/// `metrics` after `refresh` has brought gauges up to date.
-pub async fn serve(
-    listener: Listener,
-    metrics: Metrics,
-    refresh: impl Fn() + Send + Sync + 'static,
-    pages: impl Fn(&str) -> Option<Page> + Send + Sync + 'static,
-    tasks: Tasks,
-    mut draining: Draining,
-) {
+/// The caller's routes: an answer to a GET or HEAD, or `None` for a path that is none of its own.
+pub type Routes = Arc<dyn Fn(&Parts) -> Option<Answer> + Send + Sync>;
+
+/// Serves `routes`, and `/metrics` from `metrics`, until the process drains for good: probes are answered during the graceful phase.
+pub async fn serve(mut listeners: Listeners, metrics: Metrics, routes: Routes, tasks: Tasks, draining: Draining) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let site = Arc::new(Site { metrics, refresh, pages });
+    let mut forced = draining.clone();
+    let mut forced = pin!(forced.forced());
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = tokio::select! {
-            () = draining.forced() => return,
-            stream = listener.accept() => stream,
+            (stream, _) = listeners.accept() => stream,
+            () = &mut forced => return,
         };
-        let site = Arc::clone(&site);
-        tasks.background("admin", async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let response = site.answer(&request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let connection = http1::Builder::new().max_buf_size(16 << 10).serve_connection(TokioIo::new(stream), service);
-            let _ = tokio::time::timeout(LIFE, connection).await;
-            drop(place);
+        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let (metrics, routes) = (metrics.clone(), routes.clone());
+        let mut draining = draining.clone();
+        tasks.background("admin connection", async move {
+            let _place = place;
+            tokio::select! {
+                () = connection(stream, &metrics, &routes) => {}
+                () = draining.forced() => {}
+            }
         });
     }
 }
 
-struct Site<R, P> {
-    metrics: Metrics,
-    refresh: R,
-    pages: P,
-}
-
-impl<R: Fn(), P: Fn(&str) -> Option<Page>> Site<R, P> {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned());
-        }
-        if request.uri().path() == "/metrics" {
-            (self.refresh)();
-            return match self.metrics.encode() {
-                Ok(text) => respond(StatusCode::OK, metrics::CONTENT_TYPE, text),
-                Err(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the metrics cannot be written\n".to_owned()),
-            };
-        }
-        match (self.pages)(request.uri().path()) {
-            Some(page) => respond(page.status, page.content_type, page.body),
-            None => respond(StatusCode::NOT_FOUND, "text/plain", "no such page\n".to_owned()),
-        }
+async fn connection(stream: TcpStream, metrics: &Metrics, routes: &Routes) {
+    let service = service_fn(|request: Request<_>| {
+        let parts = request.into_parts().0;
+        ready(Ok::<_, Infallible>(answer(&parts, metrics, routes)))
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(16 * 1_024);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // Errors here are the client's own doing.
+    if tokio::time::timeout(AGE, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(LAST, connection).await;
     }
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    response
+fn answer(parts: &Parts, metrics: &Metrics, routes: &Routes) -> Answer {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    if parts.uri.path() == "/metrics" {
+        return match metrics.encode() {
+            Ok(families) => typed(StatusCode::OK, CONTENT_TYPE, families),
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be encoded\n"),
+        };
+    }
+    routes(parts).unwrap_or_else(|| text(StatusCode::NOT_FOUND, "not found\n"))
 }
+
+/// A plain-text answer.
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+/// A JSON answer; `body` is the document.
+pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    typed(status, "application/json", body)
+}
+
+fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,13 @@ impl Drain {
     pub fn new() -> (Self, Draining) {
         let (tell, phase) = watch::channel(Phase::Running);
         let load = Arc::new(Load::default());
-        (Self { phase: tell, load: load.clone() }, Draining { phase, load })
+        (
+            Self {
+                phase: tell,
+                load: load.clone(),
+            },
+            Draining { phase, load },
+        )
     }
 
     /// Another ear.

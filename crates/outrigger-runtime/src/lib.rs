@@ -20,5 +20,6 @@ pub mod tasks;
 
 pub use clock::Clock;
 pub use drain::{Drain, Draining, InFlight};
+pub use listen::Listeners;
 pub use metrics::Metrics;
 pub use tasks::Tasks;

@@ -29,3 +29,20 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_is_heard_by_name_and_the_process_lives() {
+        let mut signals = Signals::new().unwrap();
+        for (option, name) in [("-TERM", "SIGTERM"), ("-INT", "SIGINT")] {
+            let sent = std::process::Command::new("kill")
+                .args([option, &std::process::id().to_string()])
+                .status();
+            assert!(sent.unwrap().success());
+            assert_eq!(signals.next().await, name);
+        }
+    }
+}

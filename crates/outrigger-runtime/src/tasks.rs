@@ -95,7 +95,10 @@ impl Tasks {
         if in_time.is_err() {
             tracing::warn!(?stragglers, "tasks stopped after the grace period");
         }
-        if tokio::time::timeout(Duration::from_secs(1), self.set.until(|live| live.running.is_empty())).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(1), self.set.until(|live| live.running.is_empty()))
+            .await
+            .is_err()
+        {
             tracing::warn!("a task blocks its thread and could not be stopped");
         }
         stragglers
@@ -111,7 +114,14 @@ impl Tasks {
             let id = live.next;
             live.next += 1;
             live.awaited += usize::from(awaited);
-            live.running.insert(id, Running { name, awaited, abort: None });
+            live.running.insert(
+                id,
+                Running {
+                    name,
+                    awaited,
+                    abort: None,
+                },
+            );
             id
         };
         let member = Member { set: self.set.clone(), id };

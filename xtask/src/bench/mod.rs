@@ -84,7 +84,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
     let effort = effort(&args)?;
     let rig = Rig::look(&args.profile);
-    let report = Report {
+    let mut report = Report {
         rig,
         subject: kind.name(),
         effort,
@@ -93,6 +93,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         notes: Vec::new(),
         rounds: Vec::new(),
     };
+    if args.subject.is_some() {
+        report
+            .notes
+            .push("the subject was built elsewhere: its profile and features are not known here".to_owned());
+    }
     let mut bench = Bench {
         peer: &peer,
         kind,

@@ -205,7 +205,7 @@ impl Dispatch {
         });
         match self.again(health, pause, now) {
             Some((at, pair)) if at <= now => self.send(table, health, pair, false, now),
-            Some((at, _)) if at < self.deadline && at.since(now) <= LONGEST_WAIT => Step::WaitUntil(at),
+            Some((at, _)) if at < self.deadline && at.since(now) <= LONGEST_WAIT.saturating_add(pick::SPREAD) => Step::WaitUntil(at),
             _ => self.give_up(health, now),
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     health::{Bar, Grade, Health, Standing},
     plan::{Ranked, Reason},
 };
+use core::time::Duration;
 
 /// What to send.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +51,10 @@ impl Dispatch {
             serving += u32::from(up && health.bars(&self.plan.slots, ranked.target, now).any(|bar| bar == Bar::Free));
             let Some(key) = self.free_key(health, ranked, now) else { continue };
             let pair = |probe| Pair { rank, key, probe };
-            if let Some((tier, probe)) = self.tier(ranked, &standing, spare)
+            // A probe must leave as much time for what comes after it.
+            let patience = || health.patience(&self.plan.slots, ranked.target, self.view(ranked), now);
+            let may_probe = standing.due && spare && self.deadline >= now.after(patience().saturating_mul(4));
+            if let Some((tier, probe)) = self.tier(ranked, &standing, may_probe)
                 && best.is_none_or(|(than, _, _)| tier < than)
             {
                 best = Some((tier, pair(probe), standing.grade));
@@ -85,6 +89,7 @@ impl Dispatch {
         let fitting = || self.plan.ranked.iter().enumerate().filter(|(_, ranked)| self.fits(ranked));
         let free = |ranked: &Ranked| health.bars(&self.plan.slots, ranked.target, now).any(|bar| bar == Bar::Free);
         let serving = fitting().any(|(_, ranked)| matches!(standing(ranked).grade, Grade::Up | Grade::Slow) && free(ranked));
+        let spread = u64::try_from(SPREAD.as_micros()).unwrap_or(u64::MAX);
         let mut best: Option<((Tick, usize), Pair)> = None;
         for (rank, ranked) in fitting() {
             let open_from = match standing(ranked).grade {
@@ -99,7 +104,7 @@ impl Dispatch {
                     Bar::Until(until) => until.max(open_from),
                 };
                 // Those who wait for the same time do not all come at it.
-                let spread = if told > now { seed::below(self.seed, !0, SPREAD) } else { 0 };
+                let spread = if told > now { seed::below(self.seed, !0, spread) } else { 0 };
                 let times = self.tried.iter().filter(|tried| tried.is(ranked.target, key)).count();
                 let at = Tick(told.0.saturating_add(spread)).max(if times > 0 { pause } else { now });
                 if best.is_none_or(|(than, _)| (at, times) < than) {
@@ -126,15 +131,15 @@ impl Dispatch {
         soonest.min().filter(|at| *at > now)
     }
 
-    fn tier(&self, ranked: &Ranked, standing: &Standing, spare: bool) -> Option<(Tier, bool)> {
+    fn tier(&self, ranked: &Ranked, standing: &Standing, may_probe: bool) -> Option<(Tier, bool)> {
         let known = self.knows(ranked.target);
         let plain = if known { Tier::OtherKey } else { Tier::NewTarget };
         match standing.grade {
             Grade::Up | Grade::Slow if self.stay == Some(ranked.target) => Some((Tier::SameTarget, false)),
-            Grade::Slow if ranked.reason == Reason::Probe && standing.due && spare => Some((plain, true)),
+            Grade::Slow if ranked.reason == Reason::Probe && may_probe => Some((plain, true)),
             Grade::Slow if ranked.reason == Reason::Probe && !known => Some((Tier::ProbeTaken, false)),
             Grade::Up | Grade::Slow => Some((plain, false)),
-            Grade::Down if standing.due && spare => Some((plain, true)),
+            Grade::Down if may_probe => Some((plain, true)),
             Grade::Down | Grade::Overloaded(_) => None,
         }
     }
@@ -169,5 +174,5 @@ impl Dispatch {
     }
 }
 
-/// Over how many microseconds those spread who wait for the same time.
-const SPREAD: u64 = 100_000;
+/// Over how long those spread who wait for the same time.
+pub(super) const SPREAD: Duration = Duration::from_millis(100);

@@ -50,6 +50,8 @@ impl Pair {
         let told = told.map(|until| until.min(now.after(LONGEST)));
         match (class, key) {
             (Class::Ok, _) => self.rests = 0,
+            // Calls that were sent together are refused together: one rest for all of them.
+            (Class::RateLimited, _) | (Class::Auth, None) if told.is_none() && self.until > now => {}
             (Class::RateLimited, _) | (Class::Auth, None) => {
                 let rest = REST.saturating_mul(1 << self.rests.min(6)).min(REST_MAX);
                 self.rests = self.rests.saturating_add(1);

@@ -3,7 +3,7 @@
 
 use super::{
     buckets::{MEMORY, NEEDED, Samples},
-    probation::Probation,
+    probation::{Probation, Returned},
 };
 use crate::{
     Tick,
@@ -42,6 +42,10 @@ pub(crate) fn lane_of(shape: Shape) -> usize {
     2 * class + usize::from(shape.stream)
 }
 
+fn remembered(known: Option<(Duration, Tick)>, now: Tick) -> Option<Duration> {
+    known.filter(|(_, at)| now.since(*at) <= MEMORY).map(|(time, _)| time)
+}
+
 fn streams(lane: usize) -> bool {
     lane % 2 == 1
 }
@@ -58,11 +62,15 @@ pub(super) struct Lane {
     /// Start times of the attempts in flight, oldest first.
     waiting: VecDeque<Tick>,
     /// The latest start of an attempt that finished in time: whatever started before it has been overtaken.
-    overtaken: Tick,
+    overtaken: Option<Tick>,
     /// The 99 % time to first content of a time without trouble, and when that was last so.
     learnt: Option<(Duration, Tick)>,
+    /// The slowest answer seen before anything was learnt, and when the last came. Unlike `first` it outlives trouble.
+    slowest: Option<(Duration, Tick)>,
     /// Being slow, while some route finds it so, with that route's rule.
     pub(super) slow: Option<(SlowRule, Probation)>,
+    /// When it last was no longer.
+    pub(super) returned: Option<Returned>,
 }
 
 impl Lane {
@@ -87,7 +95,7 @@ impl Lane {
     pub(super) fn content(&mut self, started: Tick, took: Duration, patience: Duration, calm: bool, now: Tick) {
         self.first.record(took, now);
         if took <= patience {
-            self.overtaken = self.overtaken.max(started);
+            self.overtaken = self.overtaken.max(Some(started));
         }
         if calm
             && self.slow.is_none()
@@ -95,6 +103,10 @@ impl Lane {
             && let Some(p99) = self.first.quantile(990_000, now)
         {
             self.learnt = Some((p99, now));
+            self.slowest = None;
+        } else {
+            let known = remembered(self.slowest, now).unwrap_or_default();
+            self.slowest = Some((took.max(known), now));
         }
     }
 
@@ -111,9 +123,7 @@ impl Lane {
     /// What was learnt, else the route's threshold; but then never less than the slowest answer seen, or a target whose answers simply
     /// are long would stay suspect and never be learnt.
     pub(super) fn patience(&self, lane: usize, breaker: &Breaker, reasoning: bool, now: Tick) -> Duration {
-        if let Some((p99, at)) = self.learnt
-            && now.since(at) <= MEMORY
-        {
+        if let Some(p99) = remembered(self.learnt, now) {
             return p99.max(FLOOR);
         }
         let asked = breaker.slow.filter(|rule| match rule.of {
@@ -123,7 +133,7 @@ impl Lane {
         });
         let start = asked.map_or(UNLEARNT, |rule| rule.threshold);
         let start = start.saturating_mul(if reasoning { REASONING } else { 1 });
-        self.first.quantile(1_000_000, now).map_or(start, |slowest| slowest.max(start))
+        remembered(self.slowest, now).unwrap_or_default().max(start)
     }
 
     /// Attempts that are older than `patience` and have not been overtaken, counted up to [`OVERDUE`].
@@ -132,7 +142,7 @@ impl Lane {
             return 0;
         }
         let patience = patience();
-        let first = self.waiting.partition_point(|start| *start <= self.overtaken);
+        let first = self.waiting.partition_point(|start| Some(*start) <= self.overtaken);
         let rest = self.waiting.iter().skip(first).take(OVERDUE);
         rest.take_while(|start| now.since(**start) > patience).count()
     }
@@ -158,6 +168,7 @@ impl Lane {
         if time.is_none_or(|(_, time)| time > rule.threshold) {
             probation.failed(probe, now);
         } else if probation.succeeded(probe, now) {
+            self.returned = Some(probation.returned(now));
             self.slow = None;
             self.forget();
         }
@@ -165,7 +176,7 @@ impl Lane {
 
     /// What was seen is of another time; what is in flight is not held against the target any more.
     pub(super) fn recover(&mut self, now: Tick) {
-        self.overtaken = self.overtaken.max(now);
+        self.overtaken = self.overtaken.max(Some(now));
         self.forget();
     }
 

@@ -1,8 +1,9 @@
 //! The way back. Decides when a target that was left may be asked again, never whether it was right to leave it.
 //!
 //! One probe at a time, counted when it is sent. The first comes 250 ms after the target was left; each that fails doubles the gap, up
-//! to 5 s; each that succeeds lets the next one go at once. [`WANTED`] in a row end it. Gaps are shortened by up to a quarter, by an
-//! amount that depends on the target and the count, so that many clients of one provider do not knock in step.
+//! to 5 s; each that succeeds lets the next one go at once. [`WANTED`] in a row end it; then the share grows back over three seconds, and
+//! trouble within a minute goes on with the gap that had been reached. Gaps are shortened by up to a quarter, by an amount that depends
+//! on the target and the count, so that many clients of one provider do not knock in step.
 
 use crate::{Tick, seed};
 use core::time::Duration;
@@ -11,6 +12,14 @@ use core::time::Duration;
 pub(super) const WANTED: u32 = 3;
 const FIRST_GAP: Duration = Duration::from_millis(250);
 const LONGEST_GAP: Duration = Duration::from_secs(5);
+/// How long the share takes to grow back.
+const RAMP: Duration = Duration::from_secs(3);
+/// The share, in millionths, that it starts from.
+const RAMP_START: u64 = 100_000;
+/// All of what would come to a target, in millionths.
+pub(super) const WHOLE: u64 = 1_000_000;
+/// Trouble within it goes on with the gap that the last one had come to.
+const RELAPSE: Duration = Duration::from_mins(1);
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +39,10 @@ pub(super) struct Probation {
 }
 
 impl Probation {
-    /// Begins. `relapse`: the gap at the end of the last one, where that was a moment ago.
-    pub(super) fn new(relapse: Option<Duration>, salt: u64, now: Tick) -> Self {
-        let gap = relapse.map_or(FIRST_GAP, |gap| gap.saturating_mul(2)).min(LONGEST_GAP);
+    /// Begins. `last`: how the one before ended.
+    pub(super) fn new(last: Option<Returned>, salt: u64, now: Tick) -> Self {
+        let relapse = last.filter(|last| now.since(last.at) <= RELAPSE);
+        let gap = relapse.map_or(FIRST_GAP, |last| last.gap.saturating_mul(2)).min(LONGEST_GAP);
         let mut new = Self {
             since: now,
             heard: now,
@@ -90,14 +100,30 @@ impl Probation {
         self.running = None;
     }
 
-    /// How long the gap has become.
-    pub(super) fn gap(&self) -> Duration {
-        self.gap
+    /// It is over.
+    pub(super) fn returned(&self, now: Tick) -> Returned {
+        Returned { at: now, gap: self.gap }
     }
 
     fn rest(&mut self, now: Tick) {
         let micros = u64::try_from(self.gap.as_micros()).unwrap_or(u64::MAX);
         let shorter = seed::below(self.salt, self.count, micros / 4);
         self.next = now.after(self.gap.saturating_sub(Duration::from_micros(shorter)));
+    }
+}
+
+/// The end of a probation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Returned {
+    at: Tick,
+    gap: Duration,
+}
+
+impl Returned {
+    /// The share that it should get, in millionths of what would come to it.
+    pub(super) fn share(&self, now: Tick) -> u64 {
+        let passed = now.since(self.at).min(RAMP).as_micros();
+        let grown = passed.saturating_mul(u128::from(WHOLE)) / RAMP.as_micros();
+        u64::try_from(grown).unwrap_or(WHOLE).max(RAMP_START)
     }
 }

@@ -16,12 +16,12 @@
 //! *Slow* is a route's own word: its quantile against its threshold. It demotes, it never bars.
 //!
 //! Streak and hang concern every route, rate and slow only those whose thresholds are crossed. The way back is shared: two routes do not
-//! probe twice. After three good probes what was seen before is forgotten, and the target's share grows back over [`RAMP`] seconds.
+//! probe twice; after three good probes what was seen before is forgotten.
 
 use super::{
     buckets::{MEMORY, Tally},
     lane::{LANES, Lane, OVERDUE},
-    probation::Probation,
+    probation::{Probation, Returned, WANTED, WHOLE},
 };
 use crate::{Class, Tick, table::Breaker};
 use core::time::Duration;
@@ -34,12 +34,6 @@ const RATED: u32 = 10;
 const RATED_RETURNING: u32 = 4;
 /// The failure rate, in millionths, where the route names none.
 const RATE: u32 = 200_000;
-/// How long the share takes to grow back.
-const RAMP: Duration = Duration::from_secs(3);
-/// The share, in millionths, that it starts from.
-const RAMP_START: u64 = 100_000;
-/// Going down again within it goes on with the gap that it had come to.
-const RELAPSE: Duration = Duration::from_mins(1);
 /// The longest that a word about overload is believed.
 const OVERLOAD: Duration = Duration::from_mins(1);
 
@@ -80,7 +74,7 @@ impl Standing {
         grade: Grade::Up,
         due: false,
         half_open: false,
-        share: 1_000_000,
+        share: WHOLE,
         latency: None,
     };
 }
@@ -112,7 +106,7 @@ pub(super) struct Site {
     failed_at: Tick,
     down: Option<(Cause, Probation)>,
     overloaded: Tick,
-    returned: Option<(Tick, Duration)>,
+    returned: Option<Returned>,
     salt: u64,
 }
 
@@ -160,7 +154,7 @@ impl Site {
             grade,
             due: probation.is_some_and(|probation| probation.due(now)),
             half_open: probation.is_some_and(|probation| probation.half_open(now)),
-            share: self.share(now),
+            share: share(self.returned, now).min(share(lane.and_then(|lane| lane.returned), now)),
             latency,
         }
     }
@@ -174,8 +168,7 @@ impl Site {
         match (&mut self.down, found) {
             (Some((cause, _)), Some(Cause::Every)) => *cause = Cause::Every,
             (None, Some(cause)) => {
-                let relapse = self.returned.filter(|(at, _)| now.since(*at) <= RELAPSE).map(|(_, gap)| gap);
-                self.down = Some((cause, Probation::new(relapse, self.salt, now)));
+                self.down = Some((cause, Probation::new(self.returned, self.salt, now)));
             }
             (_, Some(Cause::Rate) | None) => {}
         }
@@ -183,7 +176,7 @@ impl Site {
         let salt = self.salt.wrapping_add(view.lane as u64);
         if let (Some(rule), Some(lane)) = (view.breaker.slow, self.lanes.get_mut(view.lane)) {
             if standing.grade == Grade::Slow && lane.slow.is_none() {
-                lane.slow = Some((rule, Probation::new(None, salt, now)));
+                lane.slow = Some((rule, Probation::new(lane.returned, salt, now)));
             } else if standing.grade == Grade::Up && lane.slow.as_ref().is_some_and(|(of, _)| *of == rule) {
                 // Its time has come down without probes, because calls had nowhere better to go.
                 lane.slow = None;
@@ -240,6 +233,8 @@ impl Site {
                 }
             }
         }
+        // The way back begins with the trouble, not with the next call.
+        self.review(view, now);
     }
 
     /// A stream ended after its first content.
@@ -267,10 +262,10 @@ impl Site {
         self.streak = 0;
         let Some((_, probation)) = &mut self.down else { return };
         if started >= probation.since && probation.succeeded(probe, now) {
-            self.returned = Some((now, probation.gap()));
+            self.returned = Some(probation.returned(now));
             self.down = None;
             self.tally = Tally::default();
-            for _ in 0..super::probation::WANTED {
+            for _ in 0..WANTED {
                 self.tally.record(true, now);
             }
             for lane in &mut self.lanes {
@@ -307,7 +302,7 @@ impl Site {
         if streak || self.hangs(view, now) {
             return Some(Cause::Every);
         }
-        let returning = self.returned.is_some_and(|(at, _)| now.since(at) <= RAMP);
+        let returning = share(self.returned, now) < WHOLE;
         let enough = if returning { RATED_RETURNING } else { RATED };
         (self.tally.counts(now).0 >= enough && self.exceeds(view.breaker, now)).then_some(Cause::Rate)
     }
@@ -332,11 +327,8 @@ impl Site {
                 Cause::Rate => self.exceeds(breaker, now),
             }
     }
+}
 
-    fn share(&self, now: Tick) -> u64 {
-        let Some((at, _)) = self.returned else { return 1_000_000 };
-        let passed = now.since(at).as_micros().min(RAMP.as_micros());
-        let grown = u64::try_from(passed * 1_000_000 / RAMP.as_micros()).unwrap_or(1_000_000);
-        grown.max(RAMP_START)
-    }
+fn share(returned: Option<Returned>, now: Tick) -> u64 {
+    returned.map_or(WHOLE, |returned| returned.share(now))
 }

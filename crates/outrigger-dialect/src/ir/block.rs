@@ -25,7 +25,7 @@ pub(crate) enum Body {
     ToolCall(ToolCall),
     /// What a tool answered.
     ToolResult(ToolResult),
-    /// The model's thinking; only a signed one may be given back to a provider that signs.
+    /// The model's thinking. The signature is opaque and its provider's, or a [mark](mark_unsigned) of ours.
     Thinking { text: String, signature: Option<String> },
     /// Thinking that only its provider can read.
     Redacted(String),
@@ -90,6 +90,20 @@ pub(crate) struct ToolResult {
     /// Text and media.
     pub content: Vec<Block>,
     pub is_error: bool,
+}
+
+/// Thinking that no provider signed carries this where its signature would be: clients keep signatures untouched, so it is known again
+/// when it comes back. The model's name follows where that model wants its thinking back; others refuse a message that has any.
+pub(crate) const UNSIGNED: &str = "outrigger/thinking/";
+
+/// The mark on unsigned thinking; `back_to` names the model that wants it back, or is empty.
+pub(crate) fn mark_unsigned(back_to: &str) -> String {
+    format!("{UNSIGNED}{back_to}")
+}
+
+/// Of a mark on unsigned thinking, the model that wants it back, or empty; `None` = a provider's own signature.
+pub(crate) fn unsigned(signature: &str) -> Option<&str> {
+    signature.strip_prefix(UNSIGNED)
 }
 
 /// The one member of an object that stands for arguments that are none. It goes out where a dialect insists on an object, and is taken

@@ -39,6 +39,8 @@ pub(crate) struct Call {
 /// One turn of the conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Turn {
+    /// Its number among the client's messages, for what must be said about it.
+    pub index: usize,
     pub role: Role,
     pub blocks: Vec<Block>,
     pub extra: Extra,

@@ -8,7 +8,9 @@ mod block;
 mod call;
 mod reply;
 
-pub(crate) use block::{Arguments, Block, Body, Media, MediaKind, Source, ToolCall, ToolResult, join_texts};
+pub(crate) use block::{
+    Arguments, Block, Body, Media, MediaKind, Source, ToolCall, ToolResult, UNSIGNED, join_texts, mark_unsigned, unsigned,
+};
 pub(crate) use call::{Call, Effort, Format, Function, Role, Thinking, Tool, ToolChoice, Turn};
 pub(crate) use reply::{Answer, Delta, Event, Head, Reply, Stop};
 

@@ -8,7 +8,7 @@ use super::{
     request::{Reading, asked},
     unary::not_an_answer,
 };
-use crate::{body::Broken, fault::Fault, ledger::Ledger, snapshot::TargetHandle, source::Source};
+use crate::{body::Broken, fault::Fault, ledger::Ledger, snapshot::TargetHandle, source::Source, surface::Api};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use outrigger_core::{Class, Dialect, Tick};
@@ -163,27 +163,32 @@ impl ReplyStream {
         };
         let seen = relay.push(chunk, &mut self.out);
         if let Some(at) = seen.done_at {
-            let trailer = self.trailer();
-            self.out.insert(at.min(self.out.len()), trailer);
+            self.sign(at);
         }
         self.queue.extend(self.out.drain(..));
         self.done |= seen.done;
         if let Some(error) = seen.error {
-            // The client has the event in its own dialect; what is left is the account.
             let target = self.ledger.as_ref().and_then(|ledger| ledger.served.as_ref()).map(|served| &served.target.provider);
             let class = target.map_or(Class::ServerError, |provider| {
                 classify::classify_stream_error(&provider.name, provider.dialect, &error.data).class
             });
+            // Untouched bytes brought the event along; a translation leaves it to us.
+            if let Some(Relay::Translated(_)) = self.relay {
+                self.queue.push_back(Fault::broken(class).event(self.dialect, &self.exchange.id));
+            }
             self.close(class);
         }
     }
 
-    /// The account as it stands, as a comment line: parsers of the stream skip it, people and logs do not.
-    fn trailer(&mut self) -> Bytes {
-        let (Some(ledger), Some(relay)) = (&mut self.ledger, &self.relay) else { return Bytes::new() };
+    /// Puts the account as it stands before the end event of a chat stream, as a comment line: parsers skip it, people and logs do not.
+    fn sign(&mut self, at: usize) {
+        let (Some(ledger), Some(relay)) = (&mut self.ledger, &self.relay) else { return };
+        if ledger.api != Api::Chat {
+            return;
+        }
         ledger.report = relay.report().clone();
         let record = ledger.record(Class::Ok, self.exchange.app.now()).to_json();
-        Bytes::from(format!(": outrigger {record}\n\n"))
+        self.out.insert(at.min(self.out.len()), Bytes::from(format!(": outrigger {record}\n\n")));
     }
 
     /// The provider's body ended.
@@ -191,6 +196,9 @@ impl ReplyStream {
         let whole = match &mut self.relay {
             Some(relay) => {
                 let end = relay.finish(&mut self.out);
+                if !self.done && end == End::Complete && !self.out.is_empty() {
+                    self.sign(self.out.len() - 1);
+                }
                 self.queue.extend(self.out.drain(..));
                 end == End::Complete || self.done
             }

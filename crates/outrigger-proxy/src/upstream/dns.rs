@@ -1,146 +1,182 @@
-//! Names to addresses. The last good answer is kept: a name server that is down must not take a provider with it.
+//! Addresses of one origin. Once a name has resolved, its last good addresses serve until better ones are known: a resolver that is down
+//! or slow never fails a request that it could have served before.
 
-use outrigger_runtime::Clock;
-use std::{
-    future::Future,
-    io,
-    net::{IpAddr, SocketAddr},
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use super::error::{ConnectFault, SendError};
+use outrigger_runtime::{Clock, Tasks};
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
 
-/// How long an answer is used without asking again.
+/// Up to this age addresses are used as they are.
 const FRESH: Duration = Duration::from_secs(30);
-/// Most addresses that are kept of one name.
-const KEPT: usize = 16;
+/// Up to this age they are used while newer ones are fetched; beyond it a connection waits for those, for [`PATIENCE`].
+const TRUSTED: Duration = Duration::from_secs(300);
+/// How long a connection waits for newer addresses where it has old ones.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Shortest time between two lookups while there are addresses to use.
+const LULL_US: u64 = 1_000_000;
 
-/// Something that knows names.
-pub(crate) trait Resolve: std::marker::Send + Sync + 'static {
-    /// The addresses of `host`, in the order in which they should be tried.
-    fn resolve(&self, host: String, port: u16) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + std::marker::Send>>;
+/// A lookup under way.
+pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Turns names into addresses, best first.
+pub trait Resolve: Send + Sync {
+    /// Looks `host` up. The future must end some day, in an error if need be.
+    fn resolve(&self, host: &str, port: u16) -> Lookup;
 }
 
-/// The system's own resolver.
+/// The system's resolver: hosts file, search domains and all.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SystemResolver;
+pub struct SystemResolver;
 
 impl Resolve for SystemResolver {
-    fn resolve(&self, host: String, port: u16) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + std::marker::Send>> {
+    fn resolve(&self, host: &str, port: u16) -> Lookup {
+        let host = host.to_owned();
         Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
     }
 }
 
-/// One name's addresses.
+/// The addresses of one host and port.
 pub(super) struct Addresses {
-    resolver: Arc<dyn Resolve>,
-    clock: Clock,
-    host: String,
-    port: u16,
-    known: Mutex<Known>,
+    place: Place,
 }
 
-#[derive(Default)]
+enum Place {
+    Literal(Arc<[SocketAddr]>),
+    Name(Arc<Name>),
+}
+
+struct Name {
+    host: String,
+    port: u16,
+    resolver: Arc<dyn Resolve>,
+    tasks: Tasks,
+    clock: Clock,
+    known: watch::Sender<Known>,
+    looking: AtomicBool,
+    suspect: AtomicBool,
+}
+
+#[derive(Clone, Default)]
 struct Known {
-    addresses: Vec<SocketAddr>,
-    asked_us: u64,
+    good: Option<Good>,
+    /// End of the last lookup, whatever came of it.
+    tried_us: u64,
+    lookups: u64,
+}
+
+#[derive(Clone)]
+struct Good {
+    addresses: Arc<[SocketAddr]>,
+    since_us: u64,
 }
 
 impl Addresses {
-    pub(super) fn new(resolver: Arc<dyn Resolve>, clock: Clock, host: &str, port: u16) -> Self {
-        Self { resolver, clock, host: host.to_owned(), port, known: Mutex::default() }
+    pub(super) fn new(host: &str, port: u16, resolver: Arc<dyn Resolve>, tasks: Tasks, clock: Clock) -> Self {
+        let place = match host.parse::<IpAddr>() {
+            Ok(ip) => Place::Literal(Arc::from([SocketAddr::new(ip, port)])),
+            Err(_) => Place::Name(Arc::new(Name {
+                host: host.to_owned(),
+                port,
+                resolver,
+                tasks,
+                clock,
+                known: watch::Sender::new(Known::default()),
+                looking: AtomicBool::new(false),
+                suspect: AtomicBool::new(false),
+            })),
+        };
+        Self { place }
     }
 
-    /// What is known, at once; `None` where it was never asked or is a name that has to be asked for first.
-    pub(super) async fn now(&self) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(address) = self.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, self.port)]);
-        }
-        {
-            let known = self.known();
-            if !known.addresses.is_empty() && self.clock.now_us() < known.asked_us.saturating_add(micros(FRESH)) {
-                return Ok(known.addresses.clone());
-            }
-        }
-        self.ask().await
-    }
-
-    /// Asks again; a failure leaves what was known.
-    async fn ask(&self) -> io::Result<Vec<SocketAddr>> {
-        let answer = self.resolver.resolve(self.host.clone(), self.port).await;
-        let mut known = self.known();
-        match answer {
-            Ok(mut addresses) if !addresses.is_empty() => {
-                addresses.truncate(KEPT);
-                known.asked_us = self.clock.now_us();
-                known.addresses = interleave(addresses);
-                Ok(known.addresses.clone())
-            }
-            _ if !known.addresses.is_empty() => {
-                known.asked_us = self.clock.now_us();
-                Ok(known.addresses.clone())
-            }
-            Ok(_) => Err(io::ErrorKind::NotFound.into()),
-            Err(error) => Err(error),
+    /// Where to connect, at least one address.
+    ///
+    /// # Errors
+    /// [`ConnectFault::Dns`] where the name has never resolved and does not now.
+    pub(super) async fn current(&self) -> Result<Arc<[SocketAddr]>, SendError> {
+        match &self.place {
+            Place::Literal(address) => Ok(address.clone()),
+            Place::Name(name) => name.current().await,
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// None of them answered: the next connection asks for newer ones first.
+    pub(super) fn suspect(&self) {
+        if let Place::Name(name) = &self.place {
+            name.suspect.store(true, Ordering::Relaxed);
+        }
     }
 }
 
-/// The families in turn, beginning with that of the first, so that one dead family costs one step.
-fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (same, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
-    let mut other = other.into_iter();
-    let mut mixed: Vec<_> = same.into_iter().flat_map(|address| [Some(address), other.next()]).flatten().collect();
-    mixed.extend(other);
-    mixed
-}
+impl Name {
+    async fn current(self: &Arc<Self>) -> Result<Arc<[SocketAddr]>, SendError> {
+        let mut watcher = self.known.subscribe();
+        let known = watcher.borrow_and_update().clone();
+        let now = self.clock.now_us();
+        let Some(good) = known.good else {
+            self.look_up();
+            let _ = watcher.wait_for(|k| k.lookups != known.lookups).await;
+            let found = watcher.borrow().good.as_ref().map(|good| good.addresses.clone());
+            return found.ok_or_else(|| SendError::connect(ConnectFault::Dns, "the host name does not resolve"));
+        };
+        let age = Duration::from_micros(now.saturating_sub(good.since_us));
+        let suspect = self.suspect.load(Ordering::Relaxed);
+        let lull = now.saturating_sub(known.tried_us) < LULL_US;
+        if lull || (age <= FRESH && !suspect) {
+            return Ok(good.addresses);
+        }
+        self.look_up();
+        if age <= TRUSTED && !suspect {
+            return Ok(good.addresses);
+        }
+        let _ = tokio::time::timeout(PATIENCE, watcher.wait_for(|k| k.lookups != known.lookups)).await;
+        let newest = watcher.borrow().good.as_ref().map(|good| good.addresses.clone());
+        Ok(newest.unwrap_or(good.addresses))
+    }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    /// Starts a lookup unless one runs. It belongs to the process, not to the request that happened to need it.
+    fn look_up(self: &Arc<Self>) {
+        if self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let name = self.clone();
+        self.tasks.background("name lookup", async move {
+            let found = name.resolver.resolve(&name.host, name.port).await;
+            name.learn(found);
+        });
+    }
+
+    fn learn(&self, found: io::Result<Vec<SocketAddr>>) {
+        let now = self.clock.now_us();
+        let good = match found {
+            Ok(addresses) if !addresses.is_empty() => {
+                self.suspect.store(false, Ordering::Relaxed);
+                Some(Good {
+                    addresses: addresses.into(),
+                    since_us: now,
+                })
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!(host = self.host, %error, "a name did not resolve");
+                None
+            }
+        };
+        self.looking.store(false, Ordering::Release);
+        self.known.send_modify(|known| {
+            if good.is_some() {
+                known.good = good;
+            }
+            known.tried_us = now;
+            known.lookups += 1;
+        });
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Script(Mutex<Vec<io::Result<Vec<SocketAddr>>>>);
-
-    impl Resolve for Script {
-        fn resolve(&self, _: String, _: u16) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + std::marker::Send>> {
-            let next = self.0.lock().unwrap().pop().unwrap();
-            Box::pin(async { next })
-        }
-    }
-
-    fn addresses(answers: Vec<io::Result<Vec<SocketAddr>>>) -> Addresses {
-        Addresses::new(Arc::new(Script(Mutex::new(answers))), Clock::start(), "provider.example", 443)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_good_addresses_outlive_a_dead_name_server() {
-        let good: SocketAddr = "192.0.2.1:443".parse().unwrap();
-        let known = addresses(vec![Err(io::ErrorKind::TimedOut.into()), Ok(vec![good])]);
-        assert_eq!(known.now().await.unwrap(), [good]);
-        tokio::time::advance(Duration::from_secs(31)).await;
-        assert_eq!(known.now().await.unwrap(), [good], "the second question failed");
-        assert_eq!(known.now().await.unwrap(), [good], "and is not asked again at once");
-    }
-
-    #[tokio::test]
-    async fn a_name_that_never_resolved_is_an_error() {
-        assert!(addresses(vec![Err(io::ErrorKind::NotFound.into())]).now().await.is_err());
-        assert!(addresses(vec![Ok(Vec::new())]).now().await.is_err());
-    }
-
-    #[test]
-    fn families_take_turns() {
-        let of = |text: &[&str]| text.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
-        let mixed = interleave(of(&["[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"]));
-        assert_eq!(mixed, of(&["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "192.0.2.3:1"]));
-    }
-}
+mod tests;

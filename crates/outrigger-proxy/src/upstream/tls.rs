@@ -1,75 +1,97 @@
-//! TLS towards providers: rustls with aws-lc, the public roots, a file of further roots, and a `ProviderKey`'s own.
+//! Whom to trust. Public roots are built in, an operator's file and a provider's own certificates come on top; verification is never
+//! switched off.
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
-use std::{path::Path, sync::Arc};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::path::Path;
+use std::sync::Arc;
 
-/// Whom certificates may come from.
-#[derive(Debug)]
-pub(crate) struct Tls {
-    roots: RootCertStore,
-    public: Arc<ClientConfig>,
+/// Sessions kept for resumption, per origin: one server name needs few.
+const SESSIONS: usize = 8;
+
+/// The trust that all origins share.
+pub struct Tls {
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
 }
 
-/// Why a destination cannot be reached over TLS.
+/// Certificates that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The host is no valid name.
-    #[error("{0:?} is not a valid host name")]
-    BadName(String),
-    /// A certificate file or text holds no usable certificate.
-    #[error("no usable certificate in {0}")]
-    NoCertificate(String),
-    /// A certificate file cannot be read.
-    #[error("cannot read {file}: {source}")]
+    /// The operator's file cannot be read.
+    #[error("cannot read the certificate file {path}: {reason}")]
     Unreadable {
-        /// The file.
-        file: String,
+        /// Which file.
+        path: String,
         /// Why.
-        source: std::io::Error,
+        reason: String,
     },
-    /// The library refuses its own defaults.
-    #[error("TLS cannot be set up: {0}")]
-    Setup(#[from] rustls::Error),
+    /// Not PEM, or a certificate in it that is none.
+    #[error("not a list of PEM certificates: {0}")]
+    Malformed(String),
+    /// PEM without a certificate.
+    #[error("no certificate in it")]
+    Empty,
+    /// The cryptographic provider lacks what TLS 1.2 or 1.3 needs.
+    #[error("no usable TLS: {0}")]
+    Unsupported(rustls::Error),
 }
 
 impl Tls {
-    /// The public roots, and those of the PEM file `further`.
+    /// The public roots, and those of `certificates`, a PEM file, where one is given.
     ///
     /// # Errors
-    /// Where the file cannot be read or holds no certificate.
-    pub(crate) fn new(further: Option<&Path>) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        if let Some(file) = further {
-            let named = file.display().to_string();
-            let pem = std::fs::read(file).map_err(|source| TlsError::Unreadable { file: named.clone(), source })?;
-            add(&mut roots, &pem, &named)?;
+    /// [`TlsError::Unreadable`], [`TlsError::Malformed`] or [`TlsError::Empty`] for the file.
+    pub fn new(certificates: Option<&Path>) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        if let Some(path) = certificates {
+            let pem = std::fs::read(path).map_err(|error| TlsError::Unreadable {
+                path: path.display().to_string(),
+                reason: error.to_string(),
+            })?;
+            add(&mut roots, &pem)?;
         }
-        let public = config(roots.clone())?;
-        Ok(Self { roots, public })
+        Ok(Self {
+            roots: Arc::new(roots),
+            provider: Arc::new(aws_lc_rs::default_provider()),
+        })
     }
 
-    /// The configuration for a destination; sessions are resumed among all that share one.
+    /// The settings of one origin: it remembers that origin's sessions. `ca_pem` is trusted beside the shared roots.
+    ///
+    /// # Errors
+    /// [`TlsError::Malformed`] or [`TlsError::Empty`] for `ca_pem`.
     pub(super) fn config(&self, ca_pem: Option<&str>) -> Result<Arc<ClientConfig>, TlsError> {
-        let Some(pem) = ca_pem else { return Ok(Arc::clone(&self.public)) };
-        let mut roots = self.roots.clone();
-        add(&mut roots, pem.as_bytes(), "the caBundle")?;
-        config(roots)
+        let roots = match ca_pem {
+            None => self.roots.clone(),
+            Some(pem) => {
+                let mut roots = RootCertStore::clone(&self.roots);
+                add(&mut roots, pem.as_bytes())?;
+                Arc::new(roots)
+            }
+        };
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Unsupported)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(Arc::new(config))
     }
 }
 
-fn config(roots: RootCertStore) -> Result<Arc<ClientConfig>, TlsError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
-
-fn add(roots: &mut RootCertStore, pem: &[u8], named: &str) -> Result<(), TlsError> {
-    let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 { Err(TlsError::NoCertificate(named.to_owned())) } else { Ok(()) }
+fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), TlsError> {
+    let mut any = false;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| TlsError::Malformed(error.to_string()))?;
+        roots.add(certificate).map_err(|error| TlsError::Malformed(error.to_string()))?;
+        any = true;
+    }
+    if any { Ok(()) } else { Err(TlsError::Empty) }
 }

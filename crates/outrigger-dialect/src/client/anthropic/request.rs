@@ -30,7 +30,7 @@ pub(crate) fn call(body: Value) -> Result<Call, Untranslatable> {
         return Err(wrong("messages".to_owned(), "a list"));
     };
     for (i, message) in messages.into_iter().enumerate() {
-        let turn = turn(message, format!("messages[{i}]"), &mut call.binding)?;
+        let turn = turn(message, i, &mut call.binding)?;
         call.turns.push(turn);
     }
     call.tools = tools(fields.list("tools")?)?;
@@ -50,8 +50,8 @@ pub(crate) fn call(body: Value) -> Result<Call, Untranslatable> {
     Ok(call)
 }
 
-fn turn(message: Value, path: String, binding: &mut Vec<String>) -> Result<Turn, Untranslatable> {
-    let mut fields = Fields::of(message, path)?;
+fn turn(message: Value, index: usize, binding: &mut Vec<String>) -> Result<Turn, Untranslatable> {
+    let mut fields = Fields::of(message, format!("messages[{index}]"))?;
     let role = match fields.required_text("role")?.as_str() {
         "user" => Role::User,
         "assistant" => Role::Assistant,
@@ -63,6 +63,7 @@ fn turn(message: Value, path: String, binding: &mut Vec<String>) -> Result<Turn,
     }
     let blocks = blocks::content(&mut fields, "content", binding)?;
     Ok(Turn {
+        index,
         role,
         blocks,
         extra: fields.rest(),

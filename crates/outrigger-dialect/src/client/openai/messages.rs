@@ -1,6 +1,6 @@
 //! Reads the messages of a chat completion: leading instructions go apart, a tool's answer becomes a turn of the user.
 
-use super::DETAILS_FORMAT;
+use super::{DETAILS_FORMAT, OTHERS_FORMAT};
 use crate::{
     fields::{Fields, missing, wrong},
     ir::{Arguments, Block, Body, Call, Extra, Media, MediaKind, Role, Source, ToolCall, ToolResult, Turn},
@@ -19,17 +19,19 @@ pub(super) fn read(messages: Vec<Value>, call: &mut Call) -> Result<(), Untransl
                 continue;
             }
             "system" | "developer" => Turn {
+                index: i,
                 role: Role::System,
                 blocks: content(&mut fields)?,
                 extra: fields.rest(),
             },
             "user" => Turn {
+                index: i,
                 role: Role::User,
                 blocks: content(&mut fields)?,
                 extra: fields.rest(),
             },
-            "assistant" => assistant(fields, &mut call.binding)?,
-            "tool" => tool(fields)?,
+            "assistant" => assistant(i, fields, &mut call.binding)?,
+            "tool" => tool(i, fields)?,
             "function" => return Err(legacy(fields.at("role"))),
             _ => return Err(wrong(fields.at("role"), "one of system, developer, user, assistant, tool")),
         };
@@ -45,7 +47,7 @@ fn legacy(at: String) -> Untranslatable {
     )
 }
 
-fn tool(mut fields: Fields) -> Result<Turn, Untranslatable> {
+fn tool(index: usize, mut fields: Fields) -> Result<Turn, Untranslatable> {
     let call_id = fields.required_text("tool_call_id")?;
     let result = ToolResult {
         call_id,
@@ -53,13 +55,14 @@ fn tool(mut fields: Fields) -> Result<Turn, Untranslatable> {
         is_error: false,
     };
     Ok(Turn {
+        index,
         role: Role::User,
         blocks: vec![Block::of(Body::ToolResult(result))],
         extra: fields.rest(),
     })
 }
 
-fn assistant(mut fields: Fields, binding: &mut Vec<String>) -> Result<Turn, Untranslatable> {
+fn assistant(index: usize, mut fields: Fields, binding: &mut Vec<String>) -> Result<Turn, Untranslatable> {
     let mut blocks = thinking(&mut fields);
     blocks.append(&mut content(&mut fields)?);
     if let Some(refusal) = fields.text("refusal")? {
@@ -76,6 +79,7 @@ fn assistant(mut fields: Fields, binding: &mut Vec<String>) -> Result<Turn, Untr
         binding.push(fields.at("audio"));
     }
     Ok(Turn {
+        index,
         role: Role::Assistant,
         blocks,
         extra: fields.rest(),
@@ -101,7 +105,7 @@ fn thinking(fields: &mut Fields) -> Vec<Block> {
 
 fn restore(detail: &Value) -> Option<Block> {
     let text = |key: &str| detail.get(key).and_then(Value::as_str);
-    if text("format").is_some_and(|format| format != DETAILS_FORMAT) {
+    if text("format").is_some_and(|format| ![DETAILS_FORMAT, OTHERS_FORMAT].contains(&format)) {
         return None;
     }
     match text("type")? {

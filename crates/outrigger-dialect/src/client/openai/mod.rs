@@ -7,8 +7,10 @@ pub(crate) mod stream;
 
 use serde_json::{Value, json};
 
-/// The mark on `reasoning_details` that this crate makes, the one that is in use for Claude's signatures elsewhere too.
-pub(crate) const DETAILS_FORMAT: &str = "anthropic-claude-v1";
+/// The mark on `reasoning_details` that this crate makes. A name of its own, so that they are known again when they come back.
+pub(crate) const DETAILS_FORMAT: &str = "outrigger-v1";
+/// The mark that is in use elsewhere for signed thinking of the same shape.
+const OTHERS_FORMAT: &str = "anthropic-claude-v1";
 
 /// A thinking block as a member of `reasoning_details`: what a client sends back untouched, so that the signature survives.
 pub(crate) fn thinking_detail(index: usize, text: &str, signature: Option<&str>) -> Value {

@@ -3,7 +3,7 @@
 
 use super::model::Model;
 use crate::{
-    ir::{Block, Body, Extra, Media, MediaKind, Role, Source, ToolCall, ToolResult, Turn},
+    ir::{Block, Body, Extra, Media, MediaKind, Role, Source, ToolCall, ToolResult, Turn, unsigned},
     untranslatable::Untranslatable,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -36,9 +36,9 @@ pub(super) fn write(system: Vec<Block>, turns: Vec<Turn>, style: &Style<'_>) -> 
     let mut system = blocks(system, "messages", style)?;
     let called = called(&turns);
     let mut messages: Vec<Message> = Vec::with_capacity(turns.len());
-    for (i, turn) in turns.into_iter().enumerate() {
+    for turn in turns {
         let role = role(turn.role, messages.last(), style);
-        let mut written = blocks(turn.blocks, &format!("messages[{i}]"), style)?;
+        let mut written = blocks(turn.blocks, &format!("messages[{}]", turn.index), style)?;
         match messages.last_mut() {
             _ if written.is_empty() => {}
             Some(last) if last.role == role => last.blocks.append(&mut written),
@@ -159,6 +159,10 @@ fn body(body: Body, at: &str, style: &Style<'_>) -> Result<Option<Extra>, Untran
             object(json!({"type": "tool_use", "id": safe_id(&id), "name": name, "input": arguments.into_object()}))
         }
         Body::ToolResult(result) => tool_result(result, at, style)?,
+        Body::Thinking {
+            signature: Some(signature),
+            ..
+        } if unsigned(&signature).is_some() => return Ok(None),
         Body::Thinking {
             text,
             signature: Some(signature),

@@ -215,8 +215,8 @@ fn thinking(call: &Call, model: &Model, max_tokens: u64, may_think: bool) -> Opt
                 Thinking::Budget(tokens) => tokens,
                 Thinking::Adaptive | Thinking::Off => call.effort.unwrap_or(Effort::Medium).budget(),
             };
-            // The budget is a part of max_tokens, and something must be left for the answer.
-            let budget = budget.min(max_tokens.saturating_sub(1));
+            // The budget is a part of max_tokens, and as much must be left for the answer.
+            let budget = budget.min(max_tokens / 2);
             (budget >= LEAST_BUDGET).then(|| json!({"type": "enabled", "budget_tokens": budget}))
         }
         Thinking::Adaptive | Thinking::Budget(_) => None,

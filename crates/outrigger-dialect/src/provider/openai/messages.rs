@@ -2,27 +2,27 @@
 //! cannot hold follows in a message of the user.
 
 use crate::{
-    ir::{Block, Body, Extra, Media, MediaKind, Role, Source, ToolCall, ToolResult, Turn, join_texts},
+    client::openai::{redacted_detail, thinking_detail},
+    ir::{Block, Body, Extra, Media, MediaKind, Role, Source, ToolCall, ToolResult, Turn, join_texts, unsigned},
     untranslatable::Untranslatable,
 };
 use serde_json::{Value, json};
 
 /// What the target takes.
-pub(super) struct Style {
+pub(super) struct Style<'a> {
     /// The call was written in this dialect: its own fields and blocks go out again.
     pub own: bool,
-    /// Reasoning text goes back to the model on the turns that it thought in.
-    pub echo: bool,
+    pub model: &'a str,
 }
 
 /// The list of messages.
-pub(super) fn write(system: &[Block], turns: Vec<Turn>, style: &Style) -> Result<Vec<Value>, Untranslatable> {
+pub(super) fn write(system: &[Block], turns: Vec<Turn>, style: &Style<'_>) -> Result<Vec<Value>, Untranslatable> {
     let mut messages = Vec::with_capacity(turns.len() + 1);
     if !system.is_empty() {
         messages.push(instructions(system, Extra::new(), style));
     }
-    for (i, turn) in turns.into_iter().enumerate() {
-        let at = format!("messages[{i}]");
+    for turn in turns {
+        let at = format!("messages[{}]", turn.index);
         match turn.role {
             Role::System => messages.push(instructions(&turn.blocks, turn.extra, style)),
             Role::User => user(turn, &at, style, &mut messages)?,
@@ -32,7 +32,7 @@ pub(super) fn write(system: &[Block], turns: Vec<Turn>, style: &Style) -> Result
     Ok(messages)
 }
 
-fn message(role: &str, extra: Extra, style: &Style) -> Extra {
+fn message(role: &str, extra: Extra, style: &Style<'_>) -> Extra {
     let mut message = Extra::new();
     message.insert("role".to_owned(), role.into());
     if style.own {
@@ -41,13 +41,13 @@ fn message(role: &str, extra: Extra, style: &Style) -> Extra {
     message
 }
 
-fn instructions(blocks: &[Block], extra: Extra, style: &Style) -> Value {
+fn instructions(blocks: &[Block], extra: Extra, style: &Style<'_>) -> Value {
     let mut message = message("system", extra, style);
     message.insert("content".to_owned(), join_texts(blocks).into());
     Value::Object(message)
 }
 
-fn user(turn: Turn, at: &str, style: &Style, messages: &mut Vec<Value>) -> Result<(), Untranslatable> {
+fn user(turn: Turn, at: &str, style: &Style<'_>, messages: &mut Vec<Value>) -> Result<(), Untranslatable> {
     let mut parts = Vec::new();
     let mut said = Vec::new();
     for block in turn.blocks {
@@ -80,7 +80,7 @@ fn user(turn: Turn, at: &str, style: &Style, messages: &mut Vec<Value>) -> Resul
 }
 
 /// Media of the result go to `parts`, for the user's message behind it.
-fn tool_result(result: ToolResult, extra: Extra, at: &str, style: &Style, parts: &mut Vec<Value>) -> Result<Value, Untranslatable> {
+fn tool_result(result: ToolResult, extra: Extra, at: &str, style: &Style<'_>, parts: &mut Vec<Value>) -> Result<Value, Untranslatable> {
     let text = join_texts(&result.content);
     let mut media = Vec::new();
     for block in result.content {
@@ -106,7 +106,7 @@ fn tool_result(result: ToolResult, extra: Extra, at: &str, style: &Style, parts:
     Ok(Value::Object(message))
 }
 
-fn assistant(turn: Turn, at: &str, style: &Style, messages: &mut Vec<Value>) -> Result<(), Untranslatable> {
+fn assistant(turn: Turn, at: &str, style: &Style<'_>, messages: &mut Vec<Value>) -> Result<(), Untranslatable> {
     let mut text = String::new();
     let mut reasoning = String::new();
     let mut details = Vec::new();
@@ -117,16 +117,15 @@ fn assistant(turn: Turn, at: &str, style: &Style, messages: &mut Vec<Value>) -> 
             Body::Refusal(piece) if style.own => refusal.push_str(&piece),
             Body::Text(piece) | Body::Refusal(piece) => text.push_str(&piece),
             Body::ToolCall(call) => calls.push(tool_call(call, block.extra, style)),
-            // A signature means nothing to another provider than the one that signed, and thinking without it was not this model's.
-            Body::Thinking { text, signature: None } => reasoning.push_str(&text),
-            Body::Thinking {
-                text,
-                signature: Some(signature),
-            } if style.own => {
-                details.push(crate::client::openai::thinking_detail(details.len(), &text, Some(&signature)));
-            }
-            Body::Redacted(data) if style.own => details.push(crate::client::openai::redacted_detail(details.len(), &data)),
-            Body::Thinking { .. } | Body::Redacted(_) => {}
+            Body::Thinking { text, signature } => match signature {
+                Some(signature) if style.own && unsigned(&signature).is_none() => {
+                    details.push(thinking_detail(details.len(), &text, Some(&signature)));
+                }
+                signature if wanted(signature.as_deref(), style) => reasoning.push_str(&text),
+                Some(_) | None => {}
+            },
+            Body::Redacted(data) if style.own => details.push(redacted_detail(details.len(), &data)),
+            Body::Redacted(_) => {}
             Body::Other(other) if style.own => calls.push(Value::Object(other)),
             Body::Media(_) | Body::ToolResult(_) | Body::Other(_) => return Err(foreign(&block.body, at)),
         }
@@ -135,7 +134,7 @@ fn assistant(turn: Turn, at: &str, style: &Style, messages: &mut Vec<Value>) -> 
         return Ok(());
     }
     let mut message = message("assistant", turn.extra, style);
-    if !reasoning.is_empty() && style.echo {
+    if !reasoning.is_empty() {
         message.insert("reasoning_content".to_owned(), reasoning.into());
     }
     if !details.is_empty() {
@@ -157,7 +156,17 @@ fn assistant(turn: Turn, at: &str, style: &Style, messages: &mut Vec<Value>) -> 
     Ok(())
 }
 
-fn tool_call(call: ToolCall, extra: Extra, style: &Style) -> Value {
+/// Whether the model wants this thinking back: only the one that thought it does. A provider's signature means nothing to another one.
+fn wanted(signature: Option<&str>, style: &Style<'_>) -> bool {
+    match signature.map(unsigned) {
+        None => style.own,
+        Some(None) => false,
+        // What answers may call itself `model-2026-11-01`.
+        Some(Some(model)) => style.own || !model.is_empty() && (model.starts_with(style.model) || style.model.starts_with(model)),
+    }
+}
+
+fn tool_call(call: ToolCall, extra: Extra, style: &Style<'_>) -> Value {
     let mut written = Extra::new();
     written.insert("id".to_owned(), call.id.into());
     written.insert("type".to_owned(), "function".into());
@@ -171,7 +180,7 @@ fn tool_call(call: ToolCall, extra: Extra, style: &Style) -> Value {
     Value::Object(written)
 }
 
-fn part(block: Block, at: &str, style: &Style) -> Result<Value, Untranslatable> {
+fn part(block: Block, at: &str, style: &Style<'_>) -> Result<Value, Untranslatable> {
     let mut part = match block.body {
         Body::Text(text) | Body::Refusal(text) => Extra::from_iter([("type".to_owned(), "text".into()), ("text".to_owned(), text.into())]),
         Body::Media(media) => self::media(media, at, style)?,
@@ -186,7 +195,7 @@ fn part(block: Block, at: &str, style: &Style) -> Result<Value, Untranslatable> 
     Ok(Value::Object(part))
 }
 
-fn media(media: Media, at: &str, style: &Style) -> Result<Extra, Untranslatable> {
+fn media(media: Media, at: &str, style: &Style<'_>) -> Result<Extra, Untranslatable> {
     let refuse = |what: &str| {
         Err(Untranslatable::unsupported(
             at,

@@ -24,10 +24,9 @@ pub(crate) fn call(mut call: Call, target: &TargetTraits<'_>) -> Result<Extra, U
     let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
     put("model", target.model.into());
     let turns = core::mem::take(&mut call.turns);
-    let echo = !target.quirks.drops.iter().any(|field| field == "reasoning_content");
     put(
         "messages",
-        messages::write(&call.system, turns, &messages::Style { own, echo })?.into(),
+        messages::write(&call.system, turns, &messages::Style { own, model: target.model })?.into(),
     );
     if let Some(limit) = max_tokens(&call, target)? {
         put(

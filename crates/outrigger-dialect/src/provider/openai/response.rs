@@ -1,7 +1,7 @@
 //! Reads a whole chat completion.
 
 use super::types::{Completion, Message, Said};
-use crate::ir::{Answer, Arguments, Block, Body, Reply, Stop, ToolCall};
+use crate::ir::{Answer, Arguments, Block, Body, Reply, Stop, ToolCall, mark_unsigned};
 
 /// The answer in `body`; `None` where there is none.
 pub(crate) fn reply(body: &[u8]) -> Option<Reply> {
@@ -9,10 +9,11 @@ pub(crate) fn reply(body: &[u8]) -> Option<Reply> {
     if completion.choices.is_empty() {
         return None;
     }
+    let model = completion.model.clone().unwrap_or_default();
     let mut choices = completion.choices;
     choices.sort_by_key(|choice| choice.index);
     let answers = choices.into_iter().map(|choice| {
-        let blocks = blocks(choice.message);
+        let blocks = blocks(choice.message, &model);
         let calls_tools = blocks.iter().any(|block| matches!(block.body, Body::ToolCall(_)));
         Answer {
             stop: stop(choice.finish_reason.as_deref(), choice.stop_reason, calls_tools),
@@ -28,9 +29,12 @@ pub(crate) fn reply(body: &[u8]) -> Option<Reply> {
     })
 }
 
-fn blocks(mut message: Message) -> Vec<Block> {
+fn blocks(mut message: Message, model: &str) -> Vec<Block> {
     let said = message.said().into_iter().map(|said| match said {
-        Said::Thinking(text) => Body::Thinking { text, signature: None },
+        Said::Thinking { text, echo } => Body::Thinking {
+            text,
+            signature: Some(mark_unsigned(if echo { model } else { "" })),
+        },
         Said::Text(text) => Body::Text(text),
         Said::Refusal(text) => Body::Refusal(text),
     });

@@ -5,7 +5,7 @@ use super::{
     response::stop,
     types::{Choice, Completion, Said, ToolCall},
 };
-use crate::ir::{Delta, Event, Head};
+use crate::ir::{Delta, Event, Head, mark_unsigned};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ const MAX_CALLS: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Decoder {
     started: bool,
+    model: String,
     answers: BTreeMap<usize, Progress>,
     done: bool,
 }
@@ -24,11 +25,20 @@ pub(crate) struct Decoder {
 #[derive(Debug, Default)]
 struct Progress {
     next_block: usize,
-    speaking: Option<(usize, Head)>,
+    speaking: Option<Speech>,
     calls: Vec<Call>,
     /// The call that the last fragment belonged to.
     current: Option<usize>,
     finished: bool,
+}
+
+/// A text that may go on.
+#[derive(Debug)]
+struct Speech {
+    block: usize,
+    head: Head,
+    /// It is thinking that the model wants back.
+    echo: bool,
 }
 
 #[derive(Debug)]
@@ -45,6 +55,7 @@ impl Decoder {
     pub(crate) fn new() -> Self {
         Self {
             started: false,
+            model: String::new(),
             answers: BTreeMap::new(),
             done: false,
         }
@@ -77,6 +88,7 @@ impl Decoder {
     fn start(&mut self, chunk: &mut Completion, events: &mut Vec<Event>) {
         if !self.started {
             self.started = true;
+            self.model = chunk.model.clone().unwrap_or_default();
             let told = |word: Option<String>| word.filter(|word| !word.is_empty());
             events.push(Event::Start {
                 id: told(chunk.id.take()),
@@ -91,6 +103,7 @@ impl Decoder {
             return;
         }
         for (answer, progress) in &mut self.answers {
+            progress.hush(*answer, &self.model, events);
             progress.end(*answer, None, None, events);
         }
         events.push(Event::Done);
@@ -106,9 +119,10 @@ impl Decoder {
             return;
         }
         for said in choice.delta.said() {
-            progress.speak(answer, said, events);
+            progress.speak(answer, said, &self.model, events);
         }
         for call in choice.delta.tool_calls {
+            progress.hush(answer, &self.model, events);
             progress.call(answer, call, events);
         }
         events.extend(
@@ -118,6 +132,7 @@ impl Decoder {
                 .map(|value| Event::Logprobs { answer, value }),
         );
         if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
+            progress.hush(answer, &self.model, events);
             progress.end(answer, Some(&reason), choice.stop_reason, events);
         }
     }
@@ -131,24 +146,29 @@ impl Progress {
         block
     }
 
-    fn hush(&mut self, answer: usize, events: &mut Vec<Event>) {
-        if let Some((block, _)) = self.speaking.take() {
-            events.push(Event::Close { answer, block });
+    fn hush(&mut self, answer: usize, model: &str, events: &mut Vec<Event>) {
+        let Some(Speech { block, head, echo }) = self.speaking.take() else {
+            return;
+        };
+        if head == Head::Thinking {
+            let delta = Delta::Signature(mark_unsigned(if echo { model } else { "" }));
+            events.push(Event::Delta { answer, block, delta });
         }
+        events.push(Event::Close { answer, block });
     }
 
-    fn speak(&mut self, answer: usize, said: Said, events: &mut Vec<Event>) {
-        let (head, text) = match said {
-            Said::Thinking(text) => (Head::Thinking, text),
-            Said::Text(text) => (Head::Text, text),
-            Said::Refusal(text) => (Head::Refusal, text),
+    fn speak(&mut self, answer: usize, said: Said, model: &str, events: &mut Vec<Event>) {
+        let (head, text, echo) = match said {
+            Said::Thinking { text, echo } => (Head::Thinking, text, echo),
+            Said::Text(text) => (Head::Text, text, false),
+            Said::Refusal(text) => (Head::Refusal, text, false),
         };
         let block = match &self.speaking {
-            Some((block, open)) if *open == head => *block,
+            Some(speech) if speech.head == head => speech.block,
             _ => {
-                self.hush(answer, events);
+                self.hush(answer, model, events);
                 let block = self.open(answer, head.clone(), events);
-                self.speaking = Some((block, head));
+                self.speaking = Some(Speech { block, head, echo });
                 block
             }
         };
@@ -164,7 +184,6 @@ impl Progress {
         if known.is_none() && self.calls.len() >= MAX_CALLS {
             return;
         }
-        self.hush(answer, events);
         let position = known.unwrap_or_else(|| {
             self.calls.push(Call {
                 index: fragment.index,
@@ -237,7 +256,6 @@ impl Progress {
         if core::mem::replace(&mut self.finished, true) {
             return;
         }
-        self.hush(answer, events);
         let calls: Vec<usize> = self.calls.iter().filter_map(|call| call.block).collect();
         events.extend(calls.iter().map(|block| Event::Close { answer, block: *block }));
         events.push(Event::Finish {

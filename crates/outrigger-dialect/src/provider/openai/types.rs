@@ -75,7 +75,11 @@ pub(super) struct Function {
 /// Something that the model said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    Thinking(String),
+    /// `echo`: the model wants it back with the turn.
+    Thinking {
+        text: String,
+        echo: bool,
+    },
     Text(String),
     Refusal(String),
 }
@@ -84,20 +88,18 @@ impl Message {
     /// What it says, thinking first; nothing empty.
     pub(super) fn said(&mut self) -> Vec<Said> {
         let mut said = Vec::new();
-        // Where both are sent they say the same.
-        let thinking = self
-            .reasoning_content
-            .take()
-            .filter(|text| !text.is_empty())
-            .or_else(|| self.reasoning.take());
-        said.extend(thinking.map(Said::Thinking));
+        // Where both are sent they say the same. Only providers that use the first name are known to want the text back.
+        let echoed = self.reasoning_content.take().filter(|text| !text.is_empty());
+        let plain = self.reasoning.take().filter(|_| echoed.is_none());
+        said.extend(echoed.map(|text| Said::Thinking { text, echo: true }));
+        said.extend(plain.map(|text| Said::Thinking { text, echo: false }));
         match self.content.take() {
             Some(Value::String(text)) => said.push(Said::Text(text)),
             Some(Value::Array(chunks)) => said.extend(chunks.iter().filter_map(chunk)),
             _ => {}
         }
         said.extend(self.refusal.take().map(Said::Refusal));
-        said.retain(|(Said::Thinking(text) | Said::Text(text) | Said::Refusal(text))| !text.is_empty());
+        said.retain(|(Said::Thinking { text, .. } | Said::Text(text) | Said::Refusal(text))| !text.is_empty());
         said
     }
 }
@@ -107,8 +109,14 @@ fn chunk(chunk: &Value) -> Option<Said> {
     match chunk.get("type").and_then(Value::as_str)? {
         "text" => text(chunk).map(Said::Text),
         "thinking" => match chunk.get("thinking")? {
-            Value::String(text) => Some(Said::Thinking(text.clone())),
-            Value::Array(parts) => Some(Said::Thinking(parts.iter().filter_map(text).collect())),
+            Value::String(text) => Some(Said::Thinking {
+                text: text.clone(),
+                echo: false,
+            }),
+            Value::Array(parts) => Some(Said::Thinking {
+                text: parts.iter().filter_map(text).collect(),
+                echo: false,
+            }),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
         },
         _ => None,

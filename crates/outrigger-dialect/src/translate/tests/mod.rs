@@ -1,10 +1,13 @@
 //! Fixtures, written by hand after the documented shapes, through every pair of dialects.
 
+#![expect(clippy::wildcard_enum_match_arm, clippy::string_slice, reason = "a test that panics has failed")]
+
 mod accumulate;
 mod property;
 mod replies;
 mod requests;
 mod streams;
+mod thinking;
 
 use super::*;
 use bytes::Bytes;
@@ -55,6 +58,11 @@ fn fixture(side: &str, dialect: Dialect, file: &str) -> String {
     let (citation, body) = text.split_once('\n').unwrap();
     assert!(citation.contains("2026-11"), "{file} does not say where it is from");
     body.to_owned()
+}
+
+/// Compares with what was found right before.
+fn golden(name: String, text: &str) {
+    insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, { insta::assert_snapshot!(name, text) });
 }
 
 fn parse(bytes: &[u8]) -> Value {

@@ -118,15 +118,15 @@ fn events(reply: &Reply, order: &[usize], interleave: bool) -> Vec<Event> {
                     pieces(&text).into_iter().map(|text| delta(Delta::Arguments(text))).collect(),
                 )
             }
-            _ => unreachable!(),
+            _ => panic!("not made above"),
         };
         let mut lane = vec![Event::Open { answer: 0, block, head }];
         lane.append(&mut deltas);
         lane.push(Event::Close { answer: 0, block });
         if interleave && matches!(body, Body::ToolCall(_)) {
-            lanes.push(lane)
+            lanes.push(lane);
         } else {
-            events.append(&mut lane)
+            events.append(&mut lane);
         }
     }
     let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();
@@ -303,6 +303,9 @@ fn a_call_written_anew_in_its_own_dialect_means_the_same() {
 
 /// Texts that stand together are one text: where one ends and the next begins has no meaning.
 fn simplify(call: &mut Call) {
+    for turn in &mut call.turns {
+        turn.index = 0;
+    }
     let turns = call.turns.iter_mut().map(|turn| &mut turn.blocks);
     for blocks in turns.chain([&mut call.system]) {
         join(blocks);

@@ -22,9 +22,9 @@ fn streams_in_every_client_dialect() {
     each(|provider, client, name, stream| {
         let outcome = run(provider, client, &[stream.as_bytes()], &asked());
         assert_eq!((outcome.end, outcome.seen.done, outcome.seen.error), (End::Complete, true, None));
-        insta::assert_snapshot!(
+        golden(
             format!("stream_{}_{name}_to_{}", word(provider), word(client)),
-            String::from_utf8(outcome.bytes).unwrap()
+            str::from_utf8(&outcome.bytes).unwrap(),
         );
     });
 }
