@@ -131,7 +131,7 @@ function enter(url) {
   for (const name of Object.keys(process.env)) {
     if (/^(OPENAI|ANTHROPIC|LANGCHAIN|LANGSMITH)_|_PROXY$/i.test(name)) delete process.env[name];
   }
-  for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'http_proxy', 'https_proxy', 'all_proxy']) process.env[name] = proxy.url;
+  for (const name of ['HTTP_PROXY', 'http_proxy']) process.env[name] = proxy.url;
   for (const name of ['NO_PROXY', 'no_proxy']) process.env[name] = '127.0.0.1,localhost';
   process.env.OPENAI_BASE_URL = `${url}/v1`;
   process.env.OPENAI_API_KEY = 'sk-outrigger';

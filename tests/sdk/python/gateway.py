@@ -175,7 +175,7 @@ class Witness:
 
 def environment(gateway: Gateway, witness: Witness) -> dict[str, str]:
     """What an application in a pod is given, in a company with a proxy."""
-    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), witness.url)
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy"), witness.url)
     loopback = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
     openai = {"OPENAI_BASE_URL": f"{gateway.url}/v1", "OPENAI_API_KEY": "sk-outrigger"}
     anthropic = {"ANTHROPIC_BASE_URL": gateway.url, "ANTHROPIC_API_KEY": "sk-outrigger"}
