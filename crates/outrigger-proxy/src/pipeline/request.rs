@@ -137,7 +137,7 @@ fn spliced(call: &Call, target: &TargetHandle) -> (Vec<Bytes>, bool) {
             Api::Chat if !target.quirks.max_completion_tokens => Some(TokenLimit::MaxTokens),
             // Models that think refuse the older name; all others take what the client wrote.
             Api::Chat if reasoning => Some(TokenLimit::MaxCompletionTokens),
-            _ => None,
+            Api::Chat | Api::Messages | Api::CountTokens | Api::Embeddings => None,
         },
     };
     (splice(&call.body, &call.scan, &edits), include_usage)

@@ -38,13 +38,12 @@ pub(super) fn script(mock: &Mock) -> anyhow::Result<()> {
 
 /// Takes a provider down, or brings it back.
 pub(super) fn set_down(mock: &Mock, name: &str, down: bool) -> anyhow::Result<()> {
-    let healthy = match name {
-        "openai" => json!({ "latency_ms": 90, "chunk_ms": 12, "chunks": 12, "usage": { "input": 900, "output": 220 } }),
-        "anthropic" => json!({ "latency_ms": 120, "chunk_ms": 10, "chunks": 16, "usage": { "input": 900, "output": 240 } }),
-        _ => json!({ "latency_ms": 35, "chunk_ms": 4, "chunks": 8, "usage": { "input": 900, "output": 120 } }),
+    let behaviour = match name {
+        _ if down => json!({ "keys": [KEY], "reset": "before_head" }),
+        "openai" => json!({ "keys": [KEY], "latency_ms": 90, "chunk_ms": 12, "chunks": 12, "usage": { "input": 900, "output": 220 } }),
+        "anthropic" => json!({ "keys": [KEY], "latency_ms": 120, "chunk_ms": 10, "chunks": 16, "usage": { "input": 900, "output": 240 } }),
+        _ => json!({ "keys": [KEY], "latency_ms": 35, "chunk_ms": 4, "chunks": 8, "usage": { "input": 900, "output": 120 } }),
     };
-    let mut behaviour = if down { json!({ "reset": "before_head" }) } else { healthy };
-    behaviour["keys"] = json!([KEY]);
     mock.set(name, serde_json::from_value(behaviour).context("a behaviour")?);
     Ok(())
 }

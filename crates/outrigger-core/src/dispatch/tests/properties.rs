@@ -199,6 +199,7 @@ impl World {
         while let Some(place) = request.running.iter().position(|running| running.until <= now) {
             let ended = request.running.remove(place);
             let outcome = Outcome {
+                unsuited: false,
                 class: ended.end.class,
                 until: ended.end.told.map(|after| now.after(ms(after))),
                 stale: ended.end.stale,
