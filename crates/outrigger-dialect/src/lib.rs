@@ -3,7 +3,9 @@
 //! Nothing here opens a socket, reads a clock or waits: bytes in, bytes and facts out.
 
 pub mod classify;
+pub mod error;
 pub mod headers;
+pub mod models;
 pub mod relay;
 pub mod report;
 pub mod scan;

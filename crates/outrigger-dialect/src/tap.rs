@@ -114,6 +114,11 @@ impl Tap {
         }
     }
 
+    /// Whether what was put out ends inside an event: then an empty line must come before an event of the caller's own.
+    pub fn inside_event(&self) -> bool {
+        !self.partial.is_empty() && !self.held
+    }
+
     /// What the stream has said so far.
     pub fn report(&self) -> &Report {
         &self.facts.report

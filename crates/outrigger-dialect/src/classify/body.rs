@@ -125,7 +125,7 @@ fn status(value: Option<&Value>) -> Option<u16> {
     let number = match value? {
         Value::Number(number) => number.as_u64()?,
         Value::String(text) => text.parse().ok()?,
-        _ => return None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
     u16::try_from(number).ok().filter(|status| (400..600).contains(status))
 }

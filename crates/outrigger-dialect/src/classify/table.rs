@@ -26,6 +26,7 @@ enum Sign {
 }
 
 /// What the tables say.
+#[derive(Clone, Copy)]
 pub(super) struct Verdict {
     pub(super) class: Class,
     pub(super) model_missing: bool,
@@ -72,14 +73,14 @@ impl Sign {
 
 impl Row {
     fn matches(&self, status: u16, said: &Said) -> bool {
-        let named = |names: &[&str]| said.names.iter().any(|said| names.contains(&said.as_str()));
+        let is_named = |names: &[&str]| said.names.iter().any(|said| names.contains(&said.as_str()));
         let says = |texts: &[&str]| texts.iter().any(|text| said.text.contains(text));
         let (known, at) = (status != 0, self.at.contains(&status));
         match self.sign {
             Sign::Status => at,
             _ if known && !at && !self.at.is_empty() => false,
-            Sign::Name(names) => named(names),
-            Sign::NameAndText(names, texts) => named(names) && says(texts),
+            Sign::Name(names) => is_named(names),
+            Sign::NameAndText(names, texts) => is_named(names) && says(texts),
             Sign::Text(texts) => says(texts),
         }
     }

@@ -40,7 +40,7 @@ fn reset(head: &Head<'_>, spent: bool) -> Option<Duration> {
     let anthropic = ANTHROPIC_LIMITS.into_iter().filter_map(|limit| {
         let value = (head.header)(&format!("anthropic-ratelimit-{limit}-reset"))?;
         let applies = !spent || is_spent(format!("anthropic-ratelimit-{limit}-remaining"));
-        applies.then(|| until(rfc3339(value)?, head))?
+        Some(until(rfc3339(value).filter(|_| applies)?, head))
     });
     let one = (head.header)("x-ratelimit-reset").filter(|_| !spent);
     let one = one.and_then(|value| duration(value).or_else(|| seconds_or_instant(value, head)));
@@ -49,9 +49,9 @@ fn reset(head: &Head<'_>, spent: bool) -> Option<Duration> {
     if spent { all.max() } else { all.min() }
 }
 
-fn until(unix_ms: u64, head: &Head<'_>) -> Option<Duration> {
+fn until(unix_ms: u64, head: &Head<'_>) -> Duration {
     let date = (head.header)("date").and_then(http_date);
-    Some(Duration::from_millis(unix_ms.saturating_sub(date.unwrap_or(head.now_unix_ms))))
+    Duration::from_millis(unix_ms.saturating_sub(date.unwrap_or(head.now_unix_ms)))
 }
 
 /// Seconds from now, an HTTP date, or seconds or milliseconds since 1970.
@@ -59,9 +59,9 @@ fn seconds_or_instant(value: &str, head: &Head<'_>) -> Option<Duration> {
     const YEAR_2001_S: u64 = 1_000_000_000;
     match seconds(value) {
         Some(seconds) if seconds.as_secs() < YEAR_2001_S => Some(seconds),
-        Some(instant) if instant.as_secs() < YEAR_2001_S * 1000 => until(u64::try_from(instant.as_millis()).ok()?, head),
-        Some(millis) => until(millis.as_secs(), head),
-        None => until(http_date(value)?, head),
+        Some(instant) if instant.as_secs() < YEAR_2001_S * 1000 => Some(until(u64::try_from(instant.as_millis()).ok()?, head)),
+        Some(millis) => Some(until(millis.as_secs(), head)),
+        None => Some(until(http_date(value)?, head)),
     }
 }
 
@@ -147,33 +147,29 @@ mod tests {
         told(&head, text)
     }
 
-    fn ms(millis: u64) -> Option<Duration> {
-        Some(Duration::from_millis(millis))
-    }
-
     #[test]
     fn every_way_of_telling_a_wait_is_understood() {
         for (headers, text, expected) in [
             (&[][..], "", None),
-            (&[("retry-after", "7")], "", ms(7000)),
-            (&[("retry-after", "0.25")], "", ms(250)),
+            (&[("retry-after", "7")], "", Some(7000)),
+            (&[("retry-after", "0.25")], "", Some(250)),
             (&[("retry-after", "-3")], "", None),
             (&[("retry-after", "soon")], "", None),
-            (&[("retry-after", "Sun, 22 Nov 2026 10:00:20 GMT")], "", ms(20_000)),
-            (&[("retry-after", "Sun, 22 Nov 2026 09:00:00 GMT")], "", ms(0)),
+            (&[("retry-after", "Sun, 22 Nov 2026 10:00:20 GMT")], "", Some(20_000)),
+            (&[("retry-after", "Sun, 22 Nov 2026 09:00:00 GMT")], "", Some(0)),
             (
                 &[
                     ("retry-after", "Sun, 22 Nov 2026 10:00:20 GMT"),
                     ("date", "Sun, 22 Nov 2026 10:00:15 GMT"),
                 ],
                 "",
-                ms(5000),
+                Some(5000),
             ),
-            (&[("retry-after-ms", "1500"), ("retry-after", "2")], "", ms(1500)),
+            (&[("retry-after-ms", "1500"), ("retry-after", "2")], "", Some(1500)),
             (
                 &[("x-ratelimit-reset-requests", "12ms"), ("x-ratelimit-reset-tokens", "6m0s")],
                 "",
-                ms(12),
+                Some(12),
             ),
             (
                 &[
@@ -182,7 +178,7 @@ mod tests {
                     ("x-ratelimit-remaining-tokens", "0"),
                 ],
                 "try again in 3s",
-                ms(90_500),
+                Some(90_500),
             ),
             (
                 &[
@@ -192,19 +188,19 @@ mod tests {
                     ("x-ratelimit-remaining-tokens", "0"),
                 ],
                 "",
-                ms(3_600_000),
+                Some(3_600_000),
             ),
-            (&[("x-ratelimit-reset-tokens", "59.9")], "", ms(59_900)),
-            (&[("x-ratelimit-reset", "1795341610000")], "", ms(10_000)),
-            (&[("x-ratelimit-reset", "1795341603")], "", ms(3000)),
-            (&[("x-ratelimit-reset", "4")], "", ms(4000)),
+            (&[("x-ratelimit-reset-tokens", "59.9")], "", Some(59_900)),
+            (&[("x-ratelimit-reset", "1795341610000")], "", Some(10_000)),
+            (&[("x-ratelimit-reset", "1795341603")], "", Some(3000)),
+            (&[("x-ratelimit-reset", "4")], "", Some(4000)),
             (
                 &[
                     ("anthropic-ratelimit-tokens-reset", "2026-11-22T10:00:30Z"),
                     ("anthropic-ratelimit-requests-reset", "2026-11-22T10:00:04.5Z"),
                 ],
                 "",
-                ms(4000),
+                Some(4000),
             ),
             (
                 &[
@@ -213,7 +209,7 @@ mod tests {
                     ("anthropic-ratelimit-tokens-remaining", "0"),
                 ],
                 "",
-                ms(30_000),
+                Some(30_000),
             ),
             (
                 &[
@@ -221,16 +217,16 @@ mod tests {
                     ("date", "Sun, 22 Nov 2026 09:59:59 GMT"),
                 ],
                 "",
-                ms(1000),
+                Some(1000),
             ),
             (&[("anthropic-ratelimit-tokens-reset", "2026-11-22")], "", None),
-            (&[], "rate limit reached. please try again in 1.2s. visit", ms(1200)),
-            (&[], "please retry after 20 seconds.", ms(20_000)),
-            (&[], "try again in 6m12.5s", ms(372_500)),
+            (&[], "rate limit reached. please try again in 1.2s. visit", Some(1200)),
+            (&[], "please retry after 20 seconds.", Some(20_000)),
+            (&[], "try again in 6m12.5s", Some(372_500)),
             (&[], "try again in a while", None),
-            (&[("x-ratelimit-reset-requests", "9s")], "try again in 2s", ms(2000)),
+            (&[("x-ratelimit-reset-requests", "9s")], "try again in 2s", Some(2000)),
         ] {
-            assert_eq!(wait(headers, text), expected, "{headers:?} {text}");
+            assert_eq!(wait(headers, text).map(|wait| wait.as_millis()), expected, "{headers:?} {text}");
         }
     }
 

@@ -381,6 +381,21 @@ fn a_stream_without_its_end_is_truncated() {
 }
 
 #[test]
+fn it_is_known_whether_the_output_ends_inside_an_event() {
+    let event = chunk(r#"{"content":"a"}"#, "null", "");
+    for at in 0..=event.len() {
+        let (head, _) = event.as_bytes().split_at(at);
+        for strip in [false, true] {
+            let mut tap = Tap::new(Dialect::OpenAi, strip);
+            let mut out = Vec::new();
+            tap.push(Bytes::copy_from_slice(head), &mut out);
+            let sent = out.concat();
+            assert_eq!(tap.inside_event(), !sent.is_empty() && !sent.ends_with(b"\n\n"), "{at}");
+        }
+    }
+}
+
+#[test]
 fn what_follows_the_end_event_passes_unread() {
     let stream = format!("{DONE}{}", chunk(r#"{"content":"a"}"#, "null", ""));
     let ran = whole(Dialect::OpenAi, true, &stream);
