@@ -89,7 +89,12 @@ impl Answer {
                 }
             }
         }
-        Self { status: head.status.as_u16(), headers: head.headers, body: bytes.into(), whole }
+        Self {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: bytes.into(),
+            whole,
+        }
     }
 
     /// A header's text, empty where it is absent.
@@ -111,7 +116,8 @@ impl Answer {
     pub fn events(&self) -> Vec<Value> {
         let text = self.text();
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| Value::from(data))).collect()
+        data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| Value::from(data)))
+            .collect()
     }
 }
 

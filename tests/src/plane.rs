@@ -64,7 +64,12 @@ impl Plane {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()?;
-        let mut plane = Self { data: ([127, 0, 0, 1], 0).into(), admin: ([127, 0, 0, 1], 0).into(), folder, child };
+        let mut plane = Self {
+            data: ([127, 0, 0, 1], 0).into(),
+            admin: ([127, 0, 0, 1], 0).into(),
+            folder,
+            child,
+        };
         let opened = tokio::time::timeout(START, plane.opened(&ports)).await;
         let ports = match opened {
             Ok(Ok(ports)) => ports,
@@ -122,7 +127,10 @@ impl Plane {
     /// Where the signal cannot be sent.
     #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
     pub fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().expect("kill");
+        let status = Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()
+            .expect("kill");
         assert!(status.success());
     }
 
@@ -213,7 +221,10 @@ fn binary() -> anyhow::Result<PathBuf> {
     let folder = test.parent().and_then(Path::parent).context("target folder")?;
     let binary = folder.join("outrigger");
     if !binary.exists() {
-        bail!("{} is not built: run `cargo build -p outrigger` first, or `cargo xtask test process`", binary.display());
+        bail!(
+            "{} is not built: run `cargo build -p outrigger` first, or `cargo xtask test process`",
+            binary.display()
+        );
     }
     Ok(binary)
 }

@@ -37,8 +37,7 @@ kind: Secret
 metadata: {{ name: {name}-keys, annotations: {{ outrigger.dev/origins: \"http://{}\" }} }}
 stringData: {{ main: {KEY} }}
 ",
-        mock.addr,
-        mock.addr
+        mock.addr, mock.addr
     )
 }
 

@@ -35,11 +35,23 @@ async fn a_body_that_routing_cannot_trust_is_refused_with_what_is_wrong() {
         (format!("{{{messages}}}"), json!("model"), "model"),
         (format!("{{\"model\":3,{messages}}}"), json!("model"), "string"),
         (format!("{{\"model\":null,{messages}}}"), json!("model"), "model"),
-        (format!("{{\"model\":\"m\",{messages},\"model\":\"n\"}}"), json!("model"), "more than once"),
+        (
+            format!("{{\"model\":\"m\",{messages},\"model\":\"n\"}}"),
+            json!("model"),
+            "more than once",
+        ),
         (format!("{{\"mod\\u0065l\":\"m\",{messages}}}"), json!("model"), "escape"),
-        (format!("{{\"model\":\"m\",{messages},\"stream\":\"yes\"}}"), json!("stream"), "boolean"),
+        (
+            format!("{{\"model\":\"m\",{messages},\"stream\":\"yes\"}}"),
+            json!("stream"),
+            "boolean",
+        ),
         (format!("{{\"model\":\"m\",{messages}}} trailing"), Value::Null, "JSON"),
-        (format!("{{\"model\":\"m\",\"messages\":{}{}}}", "[".repeat(200), "]".repeat(200)), Value::Null, "deep"),
+        (
+            format!("{{\"model\":\"m\",\"messages\":{}{}}}", "[".repeat(200), "]".repeat(200)),
+            Value::Null,
+            "deep",
+        ),
     ] {
         let error = refused(&plane, body.clone(), 400).await;
         assert_eq!(error["param"], param, "{body}: {error}");
@@ -60,12 +72,17 @@ async fn an_unknown_model_is_a_404_that_says_where_to_look() {
     assert_eq!(error["code"], "model_not_found");
     says(&error, "gpt-unknown");
     // The same in the other dialect.
-    let answer = plane.post("/v1/messages", &json!({ "model": "nope", "max_tokens": 5, "messages": [] })).await;
+    let answer = plane
+        .post("/v1/messages", &json!({ "model": "nope", "max_tokens": 5, "messages": [] }))
+        .await;
     assert_eq!(answer.status, 404);
     assert_eq!(answer.json()["type"], "error");
     assert_eq!(answer.json()["error"]["type"], "not_found_error");
     assert_eq!(answer.json()["request_id"], answer.header("request-id"));
-    assert!(!plane.admin("/metrics").await.text().contains("gpt-unknown"), "labels come from configuration alone");
+    assert!(
+        !plane.admin("/metrics").await.text().contains("gpt-unknown"),
+        "labels come from configuration alone"
+    );
 }
 
 #[tokio::test]
@@ -84,7 +101,9 @@ async fn methods_and_content_types_are_named() {
         assert_eq!(answer.status, 415, "{}", answer.text());
     }
     let mut right = post("/v1/chat/completions", &chat("m", "hi"));
-    right.headers_mut().insert("content-type", "Application/JSON; charset=utf-8".parse().unwrap());
+    right
+        .headers_mut()
+        .insert("content-type", "Application/JSON; charset=utf-8".parse().unwrap());
     assert_eq!(plane.send(right).await.status, 200);
 }
 
@@ -114,7 +133,10 @@ async fn headers_of_ours_that_make_no_sense_are_refused() {
     let mut unknown = post("/v1/chat/completions", &chat("m", "hi"));
     unknown.headers_mut().insert("x-outrigger-route", "nowhere".parse().unwrap());
     let answer = plane.send(unknown).await;
-    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (404, Some("route_not_found")));
+    assert_eq!(
+        (answer.status, answer.json()["error"]["code"].as_str()),
+        (404, Some("route_not_found"))
+    );
     // What an SDK says of itself is no mistake of the caller's.
     let mut odd = post("/v1/chat/completions", &chat("m", "hi"));
     odd.headers_mut().insert("x-stainless-timeout", "NOT_GIVEN".parse().unwrap());
@@ -161,5 +183,9 @@ async fn a_route_without_a_live_target_and_a_host_that_does_not_resolve_are_told
     let answer = plane.post("/v1/chat/completions", &chat("k", "hi")).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(answer.json()["error"]["code"], "no_available_target");
-    assert!(plane.log().contains("missing"), "the unknown key reference was told: {}", plane.log());
+    assert!(
+        plane.log().contains("missing"),
+        "the unknown key reference was told: {}",
+        plane.log()
+    );
 }

@@ -10,7 +10,10 @@ const LONG: &str = "1h";
 /// A data plane whose target `a` may be violated on one clock only, with a healthy `b` behind it.
 async fn plane(mock: &Mock, clock: &str, limit: &str) -> Plane {
     let all = ["response", "firstToken", "betweenTokens", "total"];
-    let timeouts: Vec<_> = all.iter().map(|name| format!("{name}: {}", if *name == clock { limit } else { LONG })).collect();
+    let timeouts: Vec<_> = all
+        .iter()
+        .map(|name| format!("{name}: {}", if *name == clock { limit } else { LONG }))
+        .collect();
     let spec = format!("  timeouts: {{ {} }}", timeouts.join(", "));
     Plane::start(&[provider(mock, "a"), provider(mock, "b"), route_with("m", &["a", "b"], &spec)]).await
 }
@@ -33,7 +36,11 @@ async fn response_violated_on_unary_moves_to_the_next_target() {
     let answer = plane.post("/v1/chat/completions", &chat("m", "hello")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("x-outrigger-provider"), "b");
-    assert!(answer.header("x-outrigger-attempts").starts_with("a/a-model;outcome=timeout;"), "{}", answer.header("x-outrigger-attempts"));
+    assert!(
+        answer.header("x-outrigger-attempts").starts_with("a/a-model;outcome=timeout;"),
+        "{}",
+        answer.header("x-outrigger-attempts")
+    );
 }
 
 #[tokio::test]
@@ -66,7 +73,10 @@ async fn between_tokens_violated_on_a_committed_stream_ends_it_with_an_error_eve
     behave(&mock, "a", json!({ "chunks": 5, "stall": { "after_chunks": 2 } }));
     let plane = plane(&mock, "betweenTokens", "200ms").await;
     let answer = plane.post("/v1/chat/completions", &streamed()).await;
-    assert_eq!((answer.status, answer.header("x-outrigger-provider"), answer.whole), (200, "a", true));
+    assert_eq!(
+        (answer.status, answer.header("x-outrigger-provider"), answer.whole),
+        (200, "a", true)
+    );
     let last = answer.events().pop().unwrap();
     assert_eq!(last["error"]["code"], "upstream_timeout", "{}", answer.text());
     assert!(mock.calls("b").is_empty(), "no second attempt after the commit");
@@ -93,7 +103,12 @@ async fn total_violated_after_the_commit_ends_the_stream_with_an_error_event() {
     let plane = plane(&mock, "total", "500ms").await;
     let answer = plane.post("/v1/chat/completions", &streamed()).await;
     assert_eq!((answer.status, answer.whole), (200, true));
-    assert_eq!(answer.events().pop().unwrap()["error"]["code"], "upstream_timeout", "{}", answer.text());
+    assert_eq!(
+        answer.events().pop().unwrap()["error"]["code"],
+        "upstream_timeout",
+        "{}",
+        answer.text()
+    );
 }
 
 #[tokio::test]

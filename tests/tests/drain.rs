@@ -25,7 +25,14 @@ async fn an_idle_process_ends_at_once() {
     let mock = mock();
     let mut plane = Plane::start(&[provider(&mock, "a"), route("m", &["a"])]).await;
     let mut connection = plane.connect().await;
-    assert_eq!(connection.send(post("/v1/chat/completions", &chat("m", "hi"))).await.unwrap().status, 200);
+    assert_eq!(
+        connection
+            .send(post("/v1/chat/completions", &chat("m", "hi")))
+            .await
+            .unwrap()
+            .status,
+        200
+    );
     plane.terminate();
     assert!(plane.ended().await);
 }

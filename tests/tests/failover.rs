@@ -24,11 +24,26 @@ async fn whatever_breaks_before_the_commit_is_served_by_the_next_target() {
         ("reset", json!({ "reset": "before_head" })),
         ("server_error", json!({ "status": 500 })),
         ("overloaded", json!({ "status": 503 })),
-        ("overloaded", json!({ "status": 529, "error": { "type": "overloaded_error", "message": "Overloaded" } })),
-        ("rate_limited", json!({ "status": 429, "error": { "type": "rate_limit_error", "code": "rate_limit_exceeded", "message": "slow" } })),
-        ("rate_limited", json!({ "status": 429, "retry_after": 30, "error": { "code": "rate_limit_exceeded", "message": "slow" } })),
-        ("quota", json!({ "status": 429, "error": { "type": "insufficient_quota", "code": "insufficient_quota", "message": "billing" } })),
-        ("auth", json!({ "status": 401, "error": { "code": "invalid_api_key", "message": "bad key" } })),
+        (
+            "overloaded",
+            json!({ "status": 529, "error": { "type": "overloaded_error", "message": "Overloaded" } }),
+        ),
+        (
+            "rate_limited",
+            json!({ "status": 429, "error": { "type": "rate_limit_error", "code": "rate_limit_exceeded", "message": "slow" } }),
+        ),
+        (
+            "rate_limited",
+            json!({ "status": 429, "retry_after": 30, "error": { "code": "rate_limit_exceeded", "message": "slow" } }),
+        ),
+        (
+            "quota",
+            json!({ "status": 429, "error": { "type": "insufficient_quota", "code": "insufficient_quota", "message": "billing" } }),
+        ),
+        (
+            "auth",
+            json!({ "status": 401, "error": { "code": "invalid_api_key", "message": "bad key" } }),
+        ),
         ("auth", json!({ "status": 403 })),
     ];
     let unary = [
@@ -40,11 +55,16 @@ async fn whatever_breaks_before_the_commit_is_served_by_the_next_target() {
     ];
     let stream = [
         ("reset", json!({ "reset": "after_head" })),
-        ("server_error", json!({ "error_in_stream": { "after_chunks": 0, "type": "server_error", "message": "boom" } })),
+        (
+            "server_error",
+            json!({ "error_in_stream": { "after_chunks": 0, "type": "server_error", "message": "boom" } }),
+        ),
         ("bad_response", json!({ "body": "html" })),
     ];
     let cases = broken.iter().flat_map(|case| [(case, false), (case, true)]);
-    let cases = cases.chain(unary.iter().map(|case| (case, false))).chain(stream.iter().map(|case| (case, true)));
+    let cases = cases
+        .chain(unary.iter().map(|case| (case, false)))
+        .chain(stream.iter().map(|case| (case, true)));
     for ((outcome, behaviour), stream) in cases {
         let mock = mock();
         behave(&mock, "a", behaviour.clone());
@@ -53,7 +73,10 @@ async fn whatever_breaks_before_the_commit_is_served_by_the_next_target() {
         let answer = plane.post("/v1/chat/completions", &call).await;
         let attempts = answer.header("x-outrigger-attempts");
         assert_eq!(answer.status, 200, "{behaviour} stream={stream}: {}", answer.text());
-        assert!(attempts.starts_with(&format!("a/a-model;outcome={outcome};")), "{behaviour} stream={stream}: {attempts}");
+        assert!(
+            attempts.starts_with(&format!("a/a-model;outcome={outcome};")),
+            "{behaviour} stream={stream}: {attempts}"
+        );
         assert_eq!(answer.header("x-outrigger-provider"), "b");
         assert_eq!((mock.calls("a").len(), mock.calls("b").len()), (1, 1), "{behaviour}");
     }
@@ -70,7 +93,10 @@ async fn an_error_after_the_commit_is_an_error_event_in_the_clients_dialect_and_
         route("w", &["c", "b"]),
     ])
     .await;
-    for break_off in [json!({ "chunks": 5, "reset": { "after_chunks": 2 } }), json!({ "chunks": 5, "error_in_stream": { "after_chunks": 2, "type": "server_error", "message": "boom" } })] {
+    for break_off in [
+        json!({ "chunks": 5, "reset": { "after_chunks": 2 } }),
+        json!({ "chunks": 5, "error_in_stream": { "after_chunks": 2, "type": "server_error", "message": "boom" } }),
+    ] {
         behave(&mock, "a", break_off.clone());
         behave(&mock, "c", break_off.clone());
         let answer = plane.post("/v1/chat/completions", &streamed(chat("m", "hello"))).await;
@@ -92,7 +118,11 @@ async fn an_error_after_the_commit_is_an_error_event_in_the_clients_dialect_and_
 #[tokio::test]
 async fn a_client_error_is_returned_at_once_and_counts_against_nobody() {
     let mock = mock();
-    behave(&mock, "a", json!({ "status": 400, "error": { "type": "invalid_request_error", "code": "invalid_value", "message": "temperature must be below 2" } }));
+    behave(
+        &mock,
+        "a",
+        json!({ "status": 400, "error": { "type": "invalid_request_error", "code": "invalid_value", "message": "temperature must be below 2" } }),
+    );
     let plane = two(&mock).await;
     for _ in 0..5 {
         let answer = plane.post("/v1/chat/completions", &chat("m", "hello")).await;
@@ -132,7 +162,11 @@ async fn a_revoked_key_is_not_hit_again() {
 #[tokio::test]
 async fn a_rate_limit_is_told_with_its_wait_and_not_hit_before_it_is_over() {
     let mock = mock();
-    behave(&mock, "a", json!({ "status": 429, "retry_after": 15, "error": { "code": "rate_limit_exceeded", "message": "slow down" } }));
+    behave(
+        &mock,
+        "a",
+        json!({ "status": 429, "retry_after": 15, "error": { "code": "rate_limit_exceeded", "message": "slow down" } }),
+    );
     let plane = Plane::start(&[provider(&mock, "a"), route_with("m", &["a"], "  timeouts: { total: 5s }")]).await;
     let answer = plane.post("/v1/chat/completions", &chat("m", "hello")).await;
     assert_eq!(answer.status, 429, "{}", answer.text());
@@ -159,10 +193,16 @@ async fn a_client_that_hangs_up_cancels_the_providers_work_unary_and_stream() {
             }
         }
         connection.hang_up().await;
-        let aborted = mock.wait_until("a", Duration::from_secs(30), |calls| calls.iter().any(|call| call.aborted)).await;
+        let aborted = mock
+            .wait_until("a", Duration::from_secs(30), |calls| calls.iter().any(|call| call.aborted))
+            .await;
         assert!(aborted.is_ok(), "the provider saw the hang-up");
         assert!(mock.calls("b").is_empty());
-        let page = plane.admin_until("/requests", |page| page.json().as_array().is_some_and(|records| !records.is_empty())).await;
+        let page = plane
+            .admin_until("/requests", |page| {
+                page.json().as_array().is_some_and(|records| !records.is_empty())
+            })
+            .await;
         assert_eq!(page.json()[0]["outcome"], "cancelled");
     }
 }
@@ -173,13 +213,24 @@ async fn a_stream_that_the_client_leaves_is_billed_for_what_was_generated() {
     behave(&mock, "a", json!({ "chunks": 10, "stall": { "after_chunks": 5 } }));
     let plane = two(&mock).await;
     let mut connection = plane.connect().await;
-    let response = connection.start(post("/v1/chat/completions", &streamed(chat("m", "hello")))).await.unwrap();
+    let response = connection
+        .start(post("/v1/chat/completions", &streamed(chat("m", "hello"))))
+        .await
+        .unwrap();
     assert_eq!(response.status(), 200);
     drop(response);
     connection.hang_up().await;
-    let page = plane.admin_until("/requests", |page| page.json().as_array().is_some_and(|records| !records.is_empty())).await;
+    let page = plane
+        .admin_until("/requests", |page| {
+            page.json().as_array().is_some_and(|records| !records.is_empty())
+        })
+        .await;
     let record = &page.json()[0];
-    assert_eq!((record["outcome"].as_str(), record["estimated"].as_bool()), (Some("cancelled"), Some(true)), "{record}");
+    assert_eq!(
+        (record["outcome"].as_str(), record["estimated"].as_bool()),
+        (Some("cancelled"), Some(true)),
+        "{record}"
+    );
     assert!(record["usage"]["output"].as_u64().unwrap() > 0, "{record}");
 }
 
@@ -202,14 +253,24 @@ async fn compressed_answers_that_nobody_asked_for_are_read_or_replaced() {
     let plane = two(&mock).await;
     for call in [chat("m", "hello"), streamed(chat("m", "hello"))] {
         let answer = plane.post("/v1/chat/completions", &call).await;
-        assert_eq!((answer.status, answer.header("x-outrigger-provider")), (200, "a"), "{}", answer.text());
+        assert_eq!(
+            (answer.status, answer.header("x-outrigger-provider")),
+            (200, "a"),
+            "{}",
+            answer.text()
+        );
         assert_eq!(answer.header("content-encoding"), "");
         let page = plane.admin("/requests").await.json();
         assert_eq!(page[0]["estimated"], false, "usage was seen: {page}");
     }
     behave(&mock, "a", json!({ "headers": { "content-encoding": "br" } }));
     let answer = plane.post("/v1/chat/completions", &chat("m", "hello")).await;
-    assert_eq!(answer.header("x-outrigger-provider"), "b", "{}", answer.header("x-outrigger-attempts"));
+    assert_eq!(
+        answer.header("x-outrigger-provider"),
+        "b",
+        "{}",
+        answer.header("x-outrigger-attempts")
+    );
     for call in mock.calls("a") {
         assert_eq!(call.headers.get("accept-encoding").map(String::as_str), Some("identity"));
     }

@@ -76,10 +76,30 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_reopen_no_connection() {
     let targets = plane.admin("/targets").await.json();
     stop.store(1, Ordering::Relaxed);
     callers.join_all().await;
-    figure("failed calls during 100 reloads", failed.load(Ordering::Relaxed), "0", failed.load(Ordering::Relaxed) == 0);
-    figure("calls made meanwhile", called.load(Ordering::Relaxed), "some hundreds", called.load(Ordering::Relaxed) > 300);
-    figure("connections ever opened to the healthy target", mock.connections("b").opened, "<= 16", mock.connections("b").opened <= 16);
-    figure("state of the failing target after it all", &targets[0]["health"]["state"], "not closed", targets[0]["health"]["state"] != "closed");
+    figure(
+        "failed calls during 100 reloads",
+        failed.load(Ordering::Relaxed),
+        "0",
+        failed.load(Ordering::Relaxed) == 0,
+    );
+    figure(
+        "calls made meanwhile",
+        called.load(Ordering::Relaxed),
+        "some hundreds",
+        called.load(Ordering::Relaxed) > 300,
+    );
+    figure(
+        "connections ever opened to the healthy target",
+        mock.connections("b").opened,
+        "<= 16",
+        mock.connections("b").opened <= 16,
+    );
+    figure(
+        "state of the failing target after it all",
+        &targets[0]["health"]["state"],
+        "not closed",
+        targets[0]["health"]["state"] != "closed",
+    );
 }
 
 #[tokio::test]
@@ -110,11 +130,18 @@ async fn slow_but_healthy_answers_succeed_on_the_default_timeouts() {
     let plane = Plane::start(&[provider(&mock, "a"), provider(&mock, "b"), route("m", &["a"]), route("w", &["b"])]).await;
     let slow_call = chat("m", "hi");
     let silent_call = streamed(chat("w", "hi"));
-    let (unary, stream) =
-        tokio::join!(plane.post("/v1/chat/completions", &slow_call), plane.post("/v1/chat/completions", &silent_call));
+    let (unary, stream) = tokio::join!(
+        plane.post("/v1/chat/completions", &slow_call),
+        plane.post("/v1/chat/completions", &silent_call)
+    );
     figure("a unary answer after 20 s", unary.status, "200", unary.status == 200);
     let whole = stream.events().last() == Some(&Value::from("[DONE]"));
-    figure("a stream silent for 40 s behind pings", if whole { "whole" } else { "broken" }, "whole", whole);
+    figure(
+        "a stream silent for 40 s behind pings",
+        if whole { "whole" } else { "broken" },
+        "whole",
+        whole,
+    );
     let attempts = mock.calls("a").len() + mock.calls("b").len();
     figure("attempts", attempts, "2", attempts == 2);
 }
@@ -130,17 +157,40 @@ async fn two_hundred_large_prompts_stay_within_the_configured_memory() {
     for _ in 0..200 {
         let (plane, body) = (Arc::clone(&plane), Arc::clone(&body));
         callers.spawn(async move {
-            let request = outrigger_tests::request(http::Method::POST, "/v1/chat/completions", bytes::Bytes::from(body.as_bytes().to_vec()));
+            let request = outrigger_tests::request(
+                http::Method::POST,
+                "/v1/chat/completions",
+                bytes::Bytes::from(body.as_bytes().to_vec()),
+            );
             let answer = Connection::open(plane.data).await.unwrap().send(request).await;
             answer.map(|answer| (answer.status, answer.header("retry-after").to_owned()))
         });
     }
     let answers: Vec<_> = callers.join_all().await;
-    let count = |status: u16| answers.iter().filter(|answer| answer.as_ref().is_ok_and(|(s, _)| *s == status)).count();
-    let told = answers.iter().flatten().filter(|(status, after)| *status == 503 && !after.is_empty()).count();
+    let count = |status: u16| {
+        answers
+            .iter()
+            .filter(|answer| answer.as_ref().is_ok_and(|(s, _)| *s == status))
+            .count()
+    };
+    let told = answers
+        .iter()
+        .flatten()
+        .filter(|(status, after)| *status == 503 && !after.is_empty())
+        .count();
     figure("answered 200", count(200), "some", count(200) > 0);
-    figure("answered 503 with Retry-After", told, "some, and all the rest", told > 0 && told + count(200) == 200);
-    figure("VmHWM, MiB", format!("{:.1}", memory(&plane, "VmHWM:")), "<= 128", memory(&plane, "VmHWM:") <= 128.0);
+    figure(
+        "answered 503 with Retry-After",
+        told,
+        "some, and all the rest",
+        told > 0 && told + count(200) == 200,
+    );
+    figure(
+        "VmHWM, MiB",
+        format!("{:.1}", memory(&plane, "VmHWM:")),
+        "<= 128",
+        memory(&plane, "VmHWM:") <= 128.0,
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,8 +206,11 @@ async fn open_streams_do_not_keep_their_prompts() {
         for _ in 0..20 {
             let (plane, body) = (Arc::clone(&plane), Arc::clone(&body));
             starting.spawn(async move {
-                let request =
-                    outrigger_tests::request(http::Method::POST, "/v1/chat/completions", bytes::Bytes::from(body.as_bytes().to_vec()));
+                let request = outrigger_tests::request(
+                    http::Method::POST,
+                    "/v1/chat/completions",
+                    bytes::Bytes::from(body.as_bytes().to_vec()),
+                );
                 let mut connection = Connection::open(plane.data).await.unwrap();
                 let response = connection.start(request).await.unwrap();
                 assert_eq!(response.status(), 200);
@@ -168,7 +221,12 @@ async fn open_streams_do_not_keep_their_prompts() {
     }
     tokio::time::sleep(Duration::from_secs(15)).await;
     let resident = memory(&plane, "VmRSS:");
-    figure("RSS with 500 streams 15 s after the last commit, MiB", format!("{resident:.1}"), "<= 60", resident <= 60.0);
+    figure(
+        "RSS with 500 streams 15 s after the last commit, MiB",
+        format!("{resident:.1}"),
+        "<= 60",
+        resident <= 60.0,
+    );
     let (_connection, response) = open.remove(0);
     assert!(Answer::read(response).await.whole);
 }

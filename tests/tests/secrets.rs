@@ -7,7 +7,12 @@ use serde_json::json;
 async fn a_canary_key_appears_in_no_log_metric_record_error_or_header() {
     let mock = mock();
     let spec = "  passthrough: { paths: [/files] }";
-    let manifests = [provider_with(&mock, "a", spec), anthropic_provider(&mock, "c"), route("m", &["a"]), route("w", &["c"])];
+    let manifests = [
+        provider_with(&mock, "a", spec),
+        anthropic_provider(&mock, "c"),
+        route("m", &["a"]),
+        route("w", &["c"]),
+    ];
     let plane = Plane::start_with(&manifests, &["--log-level", "trace"]).await;
     let mut seen = String::new();
     let echo_key = json!({ "type": "server_error", "code": "invalid_value", "message": format!("bad key {KEY} sent") });
@@ -32,7 +37,11 @@ async fn a_canary_key_appears_in_no_log_metric_record_error_or_header() {
         let answer = plane.send(request(http::Method::GET, "/v1/files", bytes::Bytes::new())).await;
         seen += &format!("{:?} {}\n", answer.headers, answer.text());
     }
-    let authorized = mock.calls("a").iter().filter(|call| call.headers.get("authorization").is_some_and(|v| v.contains(KEY))).count();
+    let authorized = mock
+        .calls("a")
+        .iter()
+        .filter(|call| call.headers.get("authorization").is_some_and(|v| v.contains(KEY)))
+        .count();
     assert!(authorized > 0, "the canary did go to its provider");
     for page in ["/metrics", "/config", "/targets", "/requests"] {
         let answer = plane.admin(page).await;
@@ -65,7 +74,14 @@ async fn what_belongs_to_the_client_or_the_gateway_never_reaches_a_provider() {
     assert_eq!(plane.send(call).await.status, 200);
     let calls = mock.calls("a");
     let headers = &calls[0].headers;
-    for name in ["cookie", "x-stainless-lang", "x-outrigger-task", "x-outrigger-metadata", "traceparent", "x-forwarded-for"] {
+    for name in [
+        "cookie",
+        "x-stainless-lang",
+        "x-outrigger-task",
+        "x-outrigger-metadata",
+        "traceparent",
+        "x-forwarded-for",
+    ] {
         assert!(!headers.contains_key(name), "{name} reached the provider: {headers:?}");
     }
     assert_eq!(headers.get("accept-encoding").map(String::as_str), Some("identity"));

@@ -34,8 +34,15 @@ async fn a_token_is_paid_for_once_whatever_class_it_is_of() {
     for call in [chat("m", "hi"), streamed(chat("m", "hi"))] {
         plane.post("/v1/chat/completions", &call).await;
         let record = newest(&plane).await;
-        assert_eq!(record["usage"], json!({ "input": 600, "output": 200, "cached_read": 400, "cache_write": 0, "reasoning": 50 }));
-        assert_eq!((record["cost_usd"].as_f64(), record["estimated"].as_bool()), (Some(0.0045), Some(false)), "{record}");
+        assert_eq!(
+            record["usage"],
+            json!({ "input": 600, "output": 200, "cached_read": 400, "cache_write": 0, "reasoning": 50 })
+        );
+        assert_eq!(
+            (record["cost_usd"].as_f64(), record["estimated"].as_bool()),
+            (Some(0.0045), Some(false)),
+            "{record}"
+        );
     }
 }
 
@@ -45,7 +52,11 @@ async fn a_stream_without_include_usage_shows_no_usage_and_its_cost_is_known_at_
     let plane = Plane::start(&[outrigger_tests::provider_with(&mock, "a", PRICED), route("m", &["a"])]).await;
     let text = r#"so "usage": {"prompt_tokens": 1} and "error": {"message": "x"} it goes"#;
     for split in [1, 2, 3, 7, 64, 100_000] {
-        behave(&mock, "a", json!({ "usage": usage(), "text": text, "chunks": 6, "split_bytes": split }));
+        behave(
+            &mock,
+            "a",
+            json!({ "usage": usage(), "text": text, "chunks": 6, "split_bytes": split }),
+        );
         let answer = plane.post("/v1/chat/completions", &streamed(chat("m", "hi"))).await;
         let events = answer.events();
         assert_eq!(events.last(), Some(&Value::from("[DONE]")), "{}", answer.text());
@@ -87,7 +98,10 @@ async fn the_record_comes_last_in_a_chat_stream_as_a_comment() {
     let [.., comment, done] = lines.as_slice() else { panic!("{text}") };
     assert_eq!(*done, "data: [DONE]");
     let record: Value = serde_json::from_str(comment.strip_prefix(": outrigger ").unwrap()).unwrap();
-    assert_eq!((record["route"].as_str(), record["rule"].as_str()), (Some("default/m"), Some("all")));
+    assert_eq!(
+        (record["route"].as_str(), record["rule"].as_str()),
+        (Some("default/m"), Some("all"))
+    );
     assert_eq!(record["id"], answer.header("x-request-id"));
 }
 
@@ -105,7 +119,13 @@ async fn an_unknown_price_is_absent_and_never_zero() {
 #[tokio::test]
 async fn same_dialect_answers_pass_as_the_same_bytes() {
     let mock = mock();
-    let plane = Plane::start(&[provider(&mock, "a"), anthropic_provider(&mock, "c"), route("m", &["a"]), route("w", &["c"])]).await;
+    let plane = Plane::start(&[
+        provider(&mock, "a"),
+        anthropic_provider(&mock, "c"),
+        route("m", &["a"]),
+        route("w", &["c"]),
+    ])
+    .await;
     let direct = outrigger_tests::Connection::open(mock.addr);
     let mut direct = direct.await.unwrap();
     for (path, call, provider) in [
@@ -132,12 +152,21 @@ async fn savings_are_counted_against_the_baseline() {
     let mock = mock();
     behave(&mock, "a", json!({ "usage": { "input": 1000, "output": 100 } }));
     let spec = "  baseline: { provider: openai, model: gpt-4o }";
-    let manifests = [outrigger_tests::provider_with(&mock, "a", PRICED), outrigger_tests::route_with("m", &["a"], spec)];
+    let manifests = [
+        outrigger_tests::provider_with(&mock, "a", PRICED),
+        outrigger_tests::route_with("m", &["a"], spec),
+    ];
     let plane = Plane::start(&manifests).await;
     plane.post("/v1/chat/completions", &chat("m", "hi")).await;
     let record = newest(&plane).await;
     assert_eq!(record["baseline_usd"].as_f64(), Some(0.0035), "{record}");
     let metrics = plane.admin("/metrics").await.text();
-    assert!(metrics.contains(r#"outrigger_baseline_usd_total{route="default/m"} 0.0035"#), "{metrics}");
-    assert!(metrics.contains(r#"outrigger_tokens_total{target="a/a-model",class="input"} 1000"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"outrigger_baseline_usd_total{route="default/m"} 0.0035"#),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(r#"outrigger_tokens_total{target="a/a-model",class="input"} 1000"#),
+        "{metrics}"
+    );
 }

@@ -30,12 +30,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn figures(args: &Args) -> anyhow::Result<ExitCode> {
     let cargo = |arguments: &[&str]| -> anyhow::Result<bool> {
-        let status = Command::new("cargo").args(arguments).args(["--profile", &args.profile]).status().context("cargo")?;
+        let status = Command::new("cargo")
+            .args(arguments)
+            .args(["--profile", &args.profile])
+            .status()
+            .context("cargo")?;
         Ok(status.success())
     };
-    ensure!(cargo(&["build", "--package", "outrigger", "--features", "jemalloc"])?, "the build failed");
+    ensure!(
+        cargo(&["build", "--package", "outrigger", "--features", "jemalloc"])?,
+        "the build failed"
+    );
     let mut command = Command::new("cargo");
-    command.args(["test", "--package", "outrigger-tests", "--test", "figures", "--profile", &args.profile, "--"]);
+    command.args([
+        "test",
+        "--package",
+        "outrigger-tests",
+        "--test",
+        "figures",
+        "--profile",
+        &args.profile,
+        "--",
+    ]);
     command.args(["--ignored", "--nocapture", "--test-threads", "1"]).args(&args.filter);
     let status = command.status().context("cargo test")?;
     println!("profile: {}", args.profile);

@@ -6,7 +6,6 @@ mod base_url;
 mod bytes;
 mod decimal;
 
-
 pub(crate) use base_url::Shown;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use bytes::parse_bytes;

@@ -94,6 +94,8 @@ impl Outcome {
         Self {
             class,
             until: None,
-            stale: false, unsuited: false }
+            stale: false,
+            unsuited: false,
+        }
     }
 }

@@ -5,19 +5,23 @@
 use core::ops::Range;
 use memchr::memchr;
 use std::borrow::Cow;
-use thiserror::Error;
 
 /// Deepest nesting of objects and arrays that is read: as many levels as [`Reader::skip`] has bits to remember their kinds.
 pub(crate) const MAX_DEPTH: u32 = 128;
 
-/// Why the text cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum Malformed {
-    #[error("unexpected end")]
+/// The text cannot be read any further. [`Reader::why`] tells the reason: this is empty, so that the answers of a reader fit into
+/// registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// Why a text cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It is over.
     End,
-    #[error("unexpected character at byte {0}")]
+    /// The byte at this offset cannot stand there.
     Unexpected(usize),
-    #[error("nested deeper than {MAX_DEPTH} levels")]
+    /// Nested deeper than [`MAX_DEPTH`].
     TooDeep,
 }
 
@@ -35,7 +39,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
-    at: usize,
+    /// What has not been read: the end of `bytes`.
+    rest: &'a [u8],
     /// Where the contents of the last string began.
     string_at: usize,
     /// Containers entered and not left.
@@ -48,7 +53,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
-            at: 0,
+            rest: bytes,
             string_at: 0,
             depth: 0,
             cut: false,
@@ -64,54 +69,45 @@ impl<'a> Reader<'a> {
     }
 
     /// Offset of the next unread byte.
+    #[inline]
     pub(crate) fn at(&self) -> usize {
-        self.at
+        self.bytes.len() - self.rest.len()
     }
 
     /// Offset of the contents of the string or key that was read last.
+    #[inline]
     pub(crate) fn string_at(&self) -> usize {
         self.string_at
     }
 
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    /// Why the last call failed.
+    pub(crate) fn why(&self) -> Why {
+        if self.depth > MAX_DEPTH {
+            Why::TooDeep
+        } else if self.rest.is_empty() {
+            Why::End
+        } else {
+            Why::Unexpected(self.at())
+        }
     }
 
     #[inline]
     fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+        while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = self.rest {
+            self.rest = rest;
         }
-    }
-
-    fn unexpected(&self) -> Malformed {
-        if self.at < self.bytes.len() {
-            Malformed::Unexpected(self.at)
-        } else {
-            Malformed::End
-        }
-    }
-
-    #[inline]
-    fn eat(&mut self, byte: u8) -> Result<(), Malformed> {
-        if self.peek() == Some(byte) {
-            self.at += 1;
-            return Ok(());
-        }
-        Err(self.unexpected())
     }
 
     /// The kind of the next value; skips white space before it.
     #[inline]
     pub(crate) fn kind(&mut self) -> Result<Kind, Malformed> {
         self.space();
-        match self.peek() {
+        match self.rest.first() {
+            Some(b'"') => Ok(Kind::String),
             Some(b'{') => Ok(Kind::Object),
             Some(b'[') => Ok(Kind::Array),
-            Some(b'"') => Ok(Kind::String),
             Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(Kind::Scalar),
-            _ => Err(self.unexpected()),
+            _ => Err(Malformed),
         }
     }
 
@@ -119,9 +115,9 @@ impl<'a> Reader<'a> {
     /// that no more comes.
     #[inline]
     pub(crate) fn enter(&mut self) -> Result<(), Malformed> {
-        self.at += 1;
+        self.rest = self.rest.get(1..).unwrap_or_default();
         self.depth += 1;
-        if self.depth > MAX_DEPTH { Err(Malformed::TooDeep) } else { Ok(()) }
+        if self.depth > MAX_DEPTH { Err(Malformed) } else { Ok(()) }
     }
 
     /// The raw name of the object's next member, the reader left before the value; `None` = the object is over. `first` says whether
@@ -131,10 +127,14 @@ impl<'a> Reader<'a> {
         if !self.more(first, b'}')? {
             return Ok(None);
         }
-        self.space();
         let key = self.string()?;
+        if let [b':', rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(Some(key));
+        }
         self.space();
-        self.eat(b':')?;
+        let [b':', rest @ ..] = self.rest else { return Err(Malformed) };
+        self.rest = rest;
         Ok(Some(key))
     }
 
@@ -144,95 +144,90 @@ impl<'a> Reader<'a> {
         self.more(first, b']')
     }
 
+    /// Also skips the white space before what comes.
     #[inline]
     fn more(&mut self, first: &mut bool, close: u8) -> Result<bool, Malformed> {
         self.space();
         let is_first = core::mem::take(first);
-        match self.peek() {
-            Some(byte) if byte == close => {
-                self.at += 1;
+        match self.rest {
+            [byte, rest @ ..] if *byte == close => {
+                self.rest = rest;
                 self.depth = self.depth.saturating_sub(1);
                 Ok(false)
             }
-            Some(b',') if !is_first => {
-                self.at += 1;
+            [b',', rest @ ..] if !is_first => {
+                self.rest = rest;
                 self.space();
-                if self.peek() == Some(close) {
-                    Err(self.unexpected())
+                if self.rest.first() == Some(&close) {
+                    Err(Malformed)
                 } else {
                     Ok(true)
                 }
             }
-            Some(_) if is_first => Ok(true),
-            _ => Err(self.unexpected()),
+            [_, ..] if is_first => Ok(true),
+            _ => Err(Malformed),
         }
     }
 
     /// The raw contents of the string that comes next, escapes as they stand.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
-        self.eat(b'"')?;
-        let start = self.at;
-        self.string_at = start;
+        let [b'"', body @ ..] = self.rest else { return Err(Malformed) };
+        self.string_at = self.bytes.len() - body.len();
+        let mut from = 0;
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let Some(quote) = next_quote(rest) else {
-                self.at = self.bytes.len();
-                return if self.cut {
-                    Ok(self.bytes.get(start..).unwrap_or_default())
-                } else {
-                    Err(Malformed::End)
-                };
+            let Some(quote) = next_quote(body.get(from..).unwrap_or_default()) else {
+                self.rest = &[];
+                return if self.cut { Ok(body) } else { Err(Malformed) };
             };
-            let end = self.at + quote;
-            self.at = end + 1;
-            let content = self.bytes.get(start..end).unwrap_or_default();
-            if !content.ends_with(b"\\") || trailing_backslashes(content).is_multiple_of(2) {
-                return Ok(content);
+            let Some((contents, [_, rest @ ..])) = body.split_at_checked(from + quote) else {
+                return Err(Malformed);
+            };
+            if contents.last() != Some(&b'\\') || trailing_backslashes(contents).is_multiple_of(2) {
+                self.rest = rest;
+                return Ok(contents);
             }
+            from += quote + 1;
         }
     }
 
     /// The bytes of the scalar that comes next, not checked further.
+    #[inline]
     pub(crate) fn scalar(&mut self) -> &'a [u8] {
-        let start = self.at;
-        while !matches!(
-            self.peek(),
-            None | Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | b':' | b'"' | b'{' | b'[')
-        ) {
-            self.at += 1;
-        }
-        self.bytes.get(start..self.at).unwrap_or_default()
+        let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | b':' | b'"' | b'{' | b'[');
+        let length = self.rest.iter().position(ends).unwrap_or(self.rest.len());
+        let (scalar, rest) = self.rest.split_at_checked(length).unwrap_or_default();
+        self.rest = rest;
+        scalar
     }
 
     /// Skips the next value and says where it stands, without the white space around it.
     pub(crate) fn skip(&mut self) -> Result<Range<usize>, Malformed> {
-        let kind = self.kind()?;
-        let start = self.at;
-        match kind {
-            Kind::String => {
-                self.string()?;
-            }
-            Kind::Scalar => {
-                self.scalar();
-            }
-            Kind::Object | Kind::Array => self.skip_container()?,
-        }
-        Ok(start..self.at)
+        self.space();
+        let start = self.at();
+        self.pass()?;
+        Ok(start..self.at())
     }
 
     /// Skips the next value.
     #[inline]
     pub(crate) fn pass(&mut self) -> Result<(), Malformed> {
-        self.skip().map(|_| ())
+        match self.kind()? {
+            Kind::String => self.string().map(|_| ()),
+            Kind::Scalar => {
+                self.scalar();
+                Ok(())
+            }
+            Kind::Object | Kind::Array => self.pass_container(),
+        }
     }
 
     /// One bit per open container remembers whether it is an object, so that `[}` is noticed.
-    fn skip_container(&mut self) -> Result<(), Malformed> {
+    fn pass_container(&mut self) -> Result<(), Malformed> {
         let mut kinds: u128 = 0;
         let mut open: u32 = 0;
         loop {
-            let Some(byte) = self.peek() else { return Err(Malformed::End) };
+            let [byte, rest @ ..] = self.rest else { return Err(Malformed) };
             match byte {
                 b'"' => {
                     self.string()?;
@@ -241,24 +236,25 @@ impl<'a> Reader<'a> {
                 b'{' | b'[' => {
                     open += 1;
                     if self.depth + open > MAX_DEPTH {
-                        return Err(Malformed::TooDeep);
+                        self.depth += open;
+                        return Err(Malformed);
                     }
-                    kinds = kinds << 1 | u128::from(byte == b'{');
+                    kinds = kinds << 1 | u128::from(*byte == b'{');
                 }
                 b'}' | b']' => {
-                    if (kinds & 1 == 1) != (byte == b'}') {
-                        return Err(Malformed::Unexpected(self.at));
+                    if (kinds & 1 == 1) != (*byte == b'}') {
+                        return Err(Malformed);
                     }
                     kinds >>= 1;
                     open -= 1;
                     if open == 0 {
-                        self.at += 1;
+                        self.rest = rest;
                         return Ok(());
                     }
                 }
                 _ => {}
             }
-            self.at += 1;
+            self.rest = rest;
         }
     }
 
@@ -286,7 +282,7 @@ impl<'a> Reader<'a> {
     /// Nothing but white space is left.
     pub(crate) fn end(&mut self) -> Result<(), Malformed> {
         self.space();
-        if self.peek().is_none() { Ok(()) } else { Err(self.unexpected()) }
+        if self.rest.is_empty() { Ok(()) } else { Err(Malformed) }
     }
 
     /// The bytes of a range that [`skip`](Self::skip) gave.
@@ -302,7 +298,7 @@ fn next_quote(bytes: &[u8]) -> Option<usize> {
     const QUOTES: u64 = 0x2222_2222_2222_2222;
     let mut at = 0;
     let mut rest = bytes;
-    while let (true, Some((word, behind))) = (at < 32, rest.split_first_chunk::<8>()) {
+    while let (true, Some((word, behind))) = (at < 24, rest.split_first_chunk::<8>()) {
         let differs = u64::from_le_bytes(*word) ^ QUOTES;
         // The lowest set high bit marks the first zero byte; borrows can only spoil the bits above it.
         let zeros = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
@@ -354,8 +350,8 @@ pub(crate) fn last_member<'a>(tail: &'a [u8], name: &str) -> Option<&'a [u8]> {
     // More hits than a few only come where the key is a common word of the answer's structure, and then the search is no use.
     memchr::memmem::rfind_iter(tail, &quoted).take(4).find_map(|hit| {
         let mut reader = Reader {
-            at: hit,
             depth: 1,
+            rest: tail.get(hit..)?,
             ..Reader::new(tail)
         };
         let mut first = true;

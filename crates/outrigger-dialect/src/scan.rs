@@ -5,7 +5,7 @@
 //! The body must be UTF-8 and one JSON object, nested no deeper than 128 levels. Strings, brackets and separators are checked on the
 //! way; a bad number or a bad escape inside a value that is only skipped passes, and the provider judges it.
 
-use crate::json::{self, Kind, Malformed, Reader, items, members, unescape};
+use crate::json::{self, Kind, Malformed, Reader, Why, items, members, unescape};
 use outrigger_core::Endpoint;
 use std::borrow::Cow;
 use thiserror::Error;
@@ -159,12 +159,31 @@ impl ScanError {
     }
 }
 
-impl From<Malformed> for ScanError {
-    fn from(malformed: Malformed) -> Self {
-        match malformed {
-            Malformed::TooDeep => Self::TooDeep,
-            Malformed::End | Malformed::Unexpected(_) => Self::NotJson(malformed.to_string()),
+impl From<Why> for ScanError {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::TooDeep => Self::TooDeep,
+            Why::End => Self::NotJson("it ends too early".to_owned()),
+            Why::Unexpected(at) => Self::NotJson(format!("unexpected character at byte {at}")),
         }
+    }
+}
+
+/// What stops a scan: the reader knows why, or the scan does.
+enum Stop {
+    Malformed,
+    Refused(ScanError),
+}
+
+impl From<Malformed> for Stop {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<ScanError> for Stop {
+    fn from(error: ScanError) -> Self {
+        Self::Refused(error)
     }
 }
 
@@ -230,39 +249,14 @@ pub fn scan(body: &[u8], endpoint: Endpoint) -> Result<Scan, ScanError> {
     if let Err(error) = core::str::from_utf8(body) {
         return Err(ScanError::NotUtf8 { at: error.valid_up_to() });
     }
-    let mut reader = Reader::new(body);
-    if reader.kind()? != Kind::Object {
-        return Err(ScanError::NotAnObject);
-    }
-    reader.enter()?;
     let mut scan = Scan::default();
-    scan.places.body = reader.at();
-    let (mut first, mut seen) = (true, 0_u32);
-    while let Some(name) = reader.key(&mut first)? {
-        let Some(field) = interpreted(name, endpoint)? else {
-            reader.pass()?;
-            continue;
-        };
-        let bit = 1 << field as u32;
-        if seen & bit != 0 {
-            return Err(ScanError::Duplicate(field.name()));
-        }
-        seen |= bit;
-        let start = reader.string_at();
-        scan.read(
-            field,
-            &mut reader,
-            Span {
-                start,
-                end: start + name.len(),
-            },
-        )?;
+    let mut reader = Reader::new(body);
+    match scan.body(&mut reader, endpoint) {
+        Ok(()) if scan.model_name.is_empty() => Err(ScanError::NoModel),
+        Ok(()) => Ok(scan),
+        Err(Stop::Malformed) => Err(reader.why().into()),
+        Err(Stop::Refused(error)) => Err(error),
     }
-    reader.end()?;
-    if scan.model_name.is_empty() {
-        return Err(ScanError::NoModel);
-    }
-    Ok(scan)
 }
 
 /// The field that a key means, if it is one that is read here. A key with escapes that means one is refused.
@@ -278,8 +272,36 @@ fn interpreted(name: &[u8], endpoint: Endpoint) -> Result<Option<Field>, ScanErr
 }
 
 impl Scan {
+    fn body(&mut self, reader: &mut Reader<'_>, endpoint: Endpoint) -> Result<(), Stop> {
+        if reader.kind()? != Kind::Object {
+            return Err(ScanError::NotAnObject.into());
+        }
+        reader.enter()?;
+        self.places.body = reader.at();
+        let (mut first, mut seen) = (true, 0_u32);
+        while let Some(name) = reader.key(&mut first)? {
+            let Some(field) = interpreted(name, endpoint)? else {
+                reader.pass()?;
+                continue;
+            };
+            let bit = 1 << field as u32;
+            if seen & bit != 0 {
+                return Err(ScanError::Duplicate(field.name()).into());
+            }
+            seen |= bit;
+            let start = reader.string_at();
+            let key = Span {
+                start,
+                end: start + name.len(),
+            };
+            self.read(field, reader, key)?;
+        }
+        reader.end()?;
+        Ok(())
+    }
+
     /// Reads the value of `field`.
-    fn read(&mut self, field: Field, reader: &mut Reader<'_>, key: Span) -> Result<(), ScanError> {
+    fn read(&mut self, field: Field, reader: &mut Reader<'_>, key: Span) -> Result<(), Stop> {
         let kind = reader.kind()?;
         let start = reader.at();
         let null = kind == Kind::Scalar && reader.clone().scalar() == b"null";
@@ -292,7 +314,7 @@ impl Scan {
         } else {
             match field {
                 Field::Model if kind == Kind::String => self.model(reader)?,
-                Field::Model => return Err(wrong("a string")),
+                Field::Model => return Err(wrong("a string").into()),
                 Field::Stream => self.stream = boolean(reader).ok_or_else(|| wrong("a boolean"))?,
                 Field::MaxTokens => self.max_tokens = self.max_tokens.or(Some(whole(reader).ok_or_else(|| wrong(WHOLE))?)),
                 Field::MaxCompletionTokens => self.max_tokens = Some(whole(reader).ok_or_else(|| wrong(WHOLE))?),
@@ -310,11 +332,15 @@ impl Scan {
                         end: value.end,
                     });
                 }
-                Field::StreamOptions | Field::ResponseFormat | Field::OutputConfig | Field::Metadata => return Err(wrong("an object")),
+                Field::StreamOptions | Field::ResponseFormat | Field::OutputConfig | Field::Metadata => {
+                    return Err(wrong("an object").into());
+                }
                 Field::Messages if kind == Kind::Array => items(reader, |reader| self.message(reader))?,
                 Field::Tools | Field::Functions if kind == Kind::Array => self.tools(reader)?,
-                Field::Messages | Field::Tools | Field::Functions => return Err(wrong("an array")),
-                Field::System | Field::Input if !matches!(kind, Kind::String | Kind::Array) => return Err(wrong("a string or an array")),
+                Field::Messages | Field::Tools | Field::Functions => return Err(wrong("an array").into()),
+                Field::System | Field::Input if !matches!(kind, Kind::String | Kind::Array) => {
+                    return Err(wrong("a string or an array").into());
+                }
                 Field::System => self.vision |= self.sketch.content(reader)?,
                 Field::Input => self.sketch.input(reader)?,
             }
@@ -326,7 +352,7 @@ impl Scan {
         Ok(())
     }
 
-    fn model(&mut self, reader: &mut Reader<'_>) -> Result<(), ScanError> {
+    fn model(&mut self, reader: &mut Reader<'_>) -> Result<(), Stop> {
         let raw = reader.string()?;
         let start = reader.string_at();
         let name = unescape(raw).ok_or(ScanError::WrongType {
@@ -341,7 +367,7 @@ impl Scan {
         Ok(())
     }
 
-    fn options(&mut self, reader: &mut Reader<'_>) -> Result<(), ScanError> {
+    fn options(&mut self, reader: &mut Reader<'_>) -> Result<(), Stop> {
         const PARAM: &str = "stream_options.include_usage";
         let start = reader.at();
         reader.enter()?;
@@ -355,10 +381,10 @@ impl Scan {
                 continue;
             }
             if escaped {
-                return Err(ScanError::Escaped(PARAM));
+                return Err(ScanError::Escaped(PARAM).into());
             }
             if self.places.include_usage.is_some() {
-                return Err(ScanError::Duplicate(PARAM));
+                return Err(ScanError::Duplicate(PARAM).into());
             }
             reader.kind()?;
             let start = reader.at();

@@ -1,9 +1,9 @@
 //! What the admin port shows of the data plane. In a pod only health and metrics are there; on loopback also what is configured, what is
 //! learnt and what was served. Never a key's bytes: the table does not have them.
 
-use crate::app::App;
+use crate::{app::App, gauges::breaker};
 use http::StatusCode;
-use outrigger_core::{Breaker, KeyState, TargetView};
+use outrigger_core::{KeyState, TargetView};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -32,7 +32,10 @@ pub enum Page {
 
 impl Admin {
     pub(crate) fn new(app: Arc<App>) -> Self {
-        Self { app, waived: Arc::default() }
+        Self {
+            app,
+            waived: Arc::default(),
+        }
     }
 
     /// From now on `/startz` says yes, snapshot or not.
@@ -73,33 +76,15 @@ impl Admin {
         });
         targets.collect()
     }
-
-    /// Brings the gauges up to date; called before the metrics are read.
-    pub fn refresh(&self) {
-        let snapshot = self.app.snapshot();
-        let metrics = &self.app.metrics;
-        metrics.in_flight.set(i64::try_from(self.app.budget.calls()).unwrap_or(i64::MAX));
-        metrics.buffered.set(i64::try_from(self.app.budget.bytes()).unwrap_or(i64::MAX));
-        let now = self.app.now();
-        let health = self.app.health();
-        metrics.target_state.clear();
-        for (index, target) in snapshot.targets.iter().enumerate() {
-            let view = health.view(&snapshot.table, &snapshot.slots, &breaker(&snapshot.table, index), index, now);
-            let labels = crate::metrics::StateLabels { target: target.label.to_string(), state: view.state.as_str() };
-            metrics.target_state.get_or_create(&labels).set(1);
-        }
-    }
-}
-
-/// The thresholds by which a target is shown: those of the first route that uses it. Evidence is shared, verdicts are each route's own.
-fn breaker(table: &outrigger_core::Table, target: usize) -> Breaker {
-    let uses = |route: &&outrigger_core::Route| route.rules.iter().any(|rule| rule.candidates.iter().any(|c| c.target == target));
-    table.routes.iter().find(uses).map(|route| route.breaker).unwrap_or_default()
 }
 
 fn health_json(view: &TargetView) -> Value {
     let ms = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);
-    let keys: serde_json::Map<String, Value> = view.keys.iter().map(|(name, state)| (name.clone(), Value::from(key_state(*state)))).collect();
+    let keys: serde_json::Map<String, Value> = view
+        .keys
+        .iter()
+        .map(|(name, state)| (name.clone(), Value::from(key_state(*state))))
+        .collect();
     json!({
         "state": view.state.as_str(),
         "first_content_ms": { "p50": ms(view.p50), "p95": ms(view.p95), "p99": ms(view.p99) },

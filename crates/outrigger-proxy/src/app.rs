@@ -2,6 +2,7 @@
 //! the counts of what is in flight.
 
 use crate::{
+    body::Outgoing,
     budget::Budget,
     metrics::{AttemptLabels, Metrics, NO_ROUTE, ReasonLabels, RequestLabels},
     record::Ring,
@@ -28,7 +29,7 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) budget: Arc<Budget>,
-    pub(crate) upstreams: Upstreams,
+    pub(crate) upstreams: Upstreams<Outgoing>,
     pub(crate) ring: Ring,
     pub(crate) tasks: Tasks,
     cell: ArcSwap<Snapshot>,
@@ -43,7 +44,7 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, clock: Clock, metrics: Metrics, upstreams: Upstreams, tasks: Tasks) -> Self {
+    pub(crate) fn new(settings: Settings, clock: Clock, metrics: Metrics, upstreams: Upstreams<Outgoing>, tasks: Tasks) -> Self {
         let mut health = Health::new();
         let slots = health.attach(&Table::default(), &|_| false, Tick(clock.now_us()));
         Self {
@@ -78,7 +79,7 @@ impl App {
     pub(crate) fn install(&self, table: Table, secrets: &BTreeMap<String, Secret>, source: &str) -> Result<u64, Unusable> {
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
         let slots = self.health().attach(&table, &|key| !secrets.contains_key(key), self.now());
-        let next = match Snapshot::prepare(generation, table, secrets, slots) {
+        let next = match Snapshot::prepare(table, secrets, slots, &self.upstreams) {
             Ok(next) => next,
             Err(unusable) => {
                 self.reject("unusable");
@@ -88,7 +89,10 @@ impl App {
         let old = self.cell.swap(Arc::new(next));
         self.retire(&old);
         self.metrics.generation.set(generation);
-        self.metrics.source.get_or_create(&crate::metrics::SourceLabels { source: source.to_owned() }).set(1);
+        self.metrics
+            .source
+            .get_or_create(&crate::metrics::SourceLabels { source: source.to_owned() })
+            .set(1);
         Ok(generation)
     }
 
@@ -100,17 +104,30 @@ impl App {
     /// Takes the series of what is no longer configured out of the metrics.
     fn retire(&self, old: &Snapshot) {
         let now = self.snapshot();
-        for route in old.routes.iter().filter(|route| !now.routes.iter().any(|kept| kept.label == route.label)) {
-            self.metrics.retire_route(&route.label, old.targets.iter().map(|target| &*target.label));
+        for route in old
+            .routes
+            .iter()
+            .filter(|route| !now.routes.iter().any(|kept| kept.label == route.label))
+        {
+            self.metrics
+                .retire_route(&route.label, old.targets.iter().map(|target| &*target.label));
         }
-        for target in old.targets.iter().filter(|target| !now.targets.iter().any(|kept| kept.label == target.label)) {
+        for target in old
+            .targets
+            .iter()
+            .filter(|target| !now.targets.iter().any(|kept| kept.label == target.label))
+        {
             self.metrics.retire_target(&target.label);
         }
     }
 
     pub(crate) fn count_unrouted(&self, api: Api, outcome: Class) {
         if let Some(slot) = self.metrics.unrouted.get(api.index()).and_then(|row| row.get(outcome as usize)) {
-            let labels = || RequestLabels { route: NO_ROUTE.to_owned(), endpoint: api.as_str(), outcome: outcome.as_str() };
+            let labels = || RequestLabels {
+                route: NO_ROUTE.to_owned(),
+                endpoint: api.as_str(),
+                outcome: outcome.as_str(),
+            };
             slot.get_or_init(|| self.metrics.requests.get_or_create_owned(&labels())).inc();
         }
     }
@@ -118,11 +135,27 @@ impl App {
     /// Counts a pass-through: an attempt at its provider, a request without a route.
     pub(crate) fn count_passthrough(&self, provider: &str, outcome: Class) {
         let outcome = outcome.as_str();
-        self.metrics.requests.get_or_create(&RequestLabels { route: NO_ROUTE.to_owned(), endpoint: "passthrough", outcome }).inc();
-        self.metrics.attempts.get_or_create(&AttemptLabels { target: format!("{provider}/passthrough"), outcome }).inc();
+        self.metrics
+            .requests
+            .get_or_create(&RequestLabels {
+                route: NO_ROUTE.to_owned(),
+                endpoint: "passthrough",
+                outcome,
+            })
+            .inc();
+        self.metrics
+            .attempts
+            .get_or_create(&AttemptLabels {
+                target: format!("{provider}/passthrough"),
+                outcome,
+            })
+            .inc();
     }
 
     pub(crate) fn waste(&self, reason: Class, usd: f64) {
-        self.metrics.wasted.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc_by(usd);
+        self.metrics
+            .wasted
+            .get_or_create(&ReasonLabels { reason: reason.as_str() })
+            .inc_by(usd);
     }
 }

@@ -23,7 +23,12 @@ pub(crate) struct Held {
 
 impl Budget {
     pub(crate) fn new(max_bytes: u64, max_calls: usize) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicU64::new(0), max_bytes, calls: AtomicUsize::new(0), max_calls })
+        Arc::new(Self {
+            bytes: AtomicU64::new(0),
+            max_bytes,
+            calls: AtomicUsize::new(0),
+            max_calls,
+        })
     }
 
     /// A place for one more call, or `None` where all are taken.
@@ -32,7 +37,10 @@ impl Budget {
             self.calls.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Held { budget: Arc::clone(self), bytes: 0 })
+        Some(Held {
+            budget: Arc::clone(self),
+            bytes: 0,
+        })
     }
 
     pub(crate) fn calls(&self) -> usize {

@@ -40,7 +40,10 @@ const READ_BUFFER: usize = 128 << 10;
 /// Serves a connection until it ends, or until its current request has ended once the process drains.
 pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draining) {
     let watch = Arc::new(Watch::new(app.clock));
-    let io = ClientIo { io: TokioIo::new(stream), watch: Arc::clone(&watch) };
+    let io = ClientIo {
+        io: TokioIo::new(stream),
+        watch: Arc::clone(&watch),
+    };
     let timer = Arc::new(Timer::new(app.clock));
     let service = service_fn(|request: Request<Incoming>| {
         watch.begin();
@@ -52,7 +55,11 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draini
         }
     });
     let mut connection = pin!(
-        http1::Builder::new().pipeline_flush(true).max_buf_size(READ_BUFFER).serve_connection(io, service).with_upgrades()
+        http1::Builder::new()
+            .pipeline_flush(true)
+            .max_buf_size(READ_BUFFER)
+            .serve_connection(io, service)
+            .with_upgrades()
     );
     let mut graceful = pin!(draining.graceful());
     let mut stopping = false;
@@ -144,7 +151,11 @@ impl Watch {
         if longer(&self.blocked_since, app.settings.stall) || longer(&self.head_since, app.settings.head) {
             return Patience::Out;
         }
-        if longer(&self.resting_since, app.settings.idle) { Patience::Idle } else { Patience::Fine }
+        if longer(&self.resting_since, app.settings.idle) {
+            Patience::Idle
+        } else {
+            Patience::Fine
+        }
     }
 }
 
@@ -228,7 +239,13 @@ mod tests {
         let clock = Clock::start();
         let watch = Watch::new(clock);
         watch.begin();
-        assert_eq!((watch.resting_since.load(Ordering::Relaxed), watch.head_since.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!(
+            (
+                watch.resting_since.load(Ordering::Relaxed),
+                watch.head_since.load(Ordering::Relaxed)
+            ),
+            (0, 0)
+        );
         watch.read();
         assert_eq!(watch.head_since.load(Ordering::Relaxed), 0, "a body is no head");
         watch.end();

@@ -38,7 +38,14 @@ impl Fault {
             param: param.map(|param| param.to_owned().into()),
             message,
         };
-        Self { outcome, public: Box::new(public), retry_after: None, should_retry: false, close: false, allow: None }
+        Self {
+            outcome,
+            public: Box::new(public),
+            retry_after: None,
+            should_retry: false,
+            close: false,
+            allow: None,
+        }
     }
 
     /// The client's mistake.
@@ -48,19 +55,37 @@ impl Fault {
 
     /// The client hung up while it was sending.
     pub(crate) fn hung_up() -> Self {
-        Self { close: true, outcome: Class::Cancelled, ..Self::client(400, None, None, "The request ended before its body was complete.") }
+        Self {
+            close: true,
+            outcome: Class::Cancelled,
+            ..Self::client(400, None, None, "The request ended before its body was complete.")
+        }
     }
 
     /// One of our endpoints with the wrong method.
     pub(crate) fn wrong_method(allow: &'static str) -> Self {
         let message = format!("This endpoint takes {allow} only.");
-        Self { allow: Some(allow), ..Self::client(405, Some("method_not_allowed"), None, message) }
+        Self {
+            allow: Some(allow),
+            ..Self::client(405, Some("method_not_allowed"), None, message)
+        }
     }
 
     /// This process has no room for one more: nothing was tried, and a moment later there may be room.
     pub(crate) fn overloaded(message: &str) -> Self {
-        let fault = Self::new(Class::Overloaded, 503, "server_error", Some("gateway_overloaded"), None, message.to_owned());
-        Self { retry_after: Some(Duration::from_secs(1)), should_retry: true, ..fault }
+        let fault = Self::new(
+            Class::Overloaded,
+            503,
+            "server_error",
+            Some("gateway_overloaded"),
+            None,
+            message.to_owned(),
+        );
+        Self {
+            retry_after: Some(Duration::from_secs(1)),
+            should_retry: true,
+            ..fault
+        }
     }
 
     /// As many calls in flight as there may be.
@@ -79,35 +104,70 @@ impl Fault {
         let (kept, code) = match answer.class {
             Class::ContextWindow => (400, Some("context_length_exceeded")),
             Class::ContentPolicy => (400, Some("content_policy_violation")),
-            _ => (if matches!(status, 400 | 404 | 409 | 413 | 415 | 422) { status } else { 400 }, answer.code.as_deref()),
+            _ => (
+                if matches!(status, 400 | 404 | 409 | 413 | 415 | 422) {
+                    status
+                } else {
+                    400
+                },
+                answer.code.as_deref(),
+            ),
         };
-        let message = answer.message.clone().unwrap_or_else(|| "The provider refused the request.".to_owned());
+        let message = answer
+            .message
+            .clone()
+            .unwrap_or_else(|| "The provider refused the request.".to_owned());
         Self::new(answer.class, kept, "invalid_request_error", code, answer.param.as_deref(), message)
     }
 
     /// Nothing that could be tried is left. `wait` is the shortest time after which something may serve again.
     pub(crate) fn exhausted(attempts: &[AttemptRecord], wait: Option<Duration>) -> Self {
         let said = |status, kind, code, what: &str| {
-            Self::new(decisive(attempts), status, kind, Some(code), None, format!("{what} {}", tried(attempts)))
+            Self::new(
+                decisive(attempts),
+                status,
+                kind,
+                Some(code),
+                None,
+                format!("{what} {}", tried(attempts)),
+            )
         };
         match decisive(attempts) {
             Class::RateLimited => {
                 let fault = said(429, "rate_limit_error", "rate_limit_exceeded", "Every target is rate limited.");
                 let should_retry = wait.is_some_and(|wait| wait <= WORTH_WAITING);
-                Self { retry_after: wait, should_retry, ..fault }
+                Self {
+                    retry_after: wait,
+                    should_retry,
+                    ..fault
+                }
             }
-            Class::Auth | Class::Quota => {
-                said(503, "server_error", "upstream_credentials", "No provider accepted the gateway's own credentials.")
-            }
+            Class::Auth | Class::Quota => said(
+                503,
+                "server_error",
+                "upstream_credentials",
+                "No provider accepted the gateway's own credentials.",
+            ),
             Class::ContextWindow => {
                 let what = "The prompt is longer than the context window of every target.";
-                Self::new(Class::ContextWindow, 400, "invalid_request_error", Some("context_length_exceeded"), Some("messages"), what.into())
+                Self::new(
+                    Class::ContextWindow,
+                    400,
+                    "invalid_request_error",
+                    Some("context_length_exceeded"),
+                    Some("messages"),
+                    what.into(),
+                )
             }
-            Class::Overloaded => {
-                Self { retry_after: wait, ..said(503, "server_error", "upstream_overloaded", "Every target is overloaded.") }
-            }
+            Class::Overloaded => Self {
+                retry_after: wait,
+                ..said(503, "server_error", "upstream_overloaded", "Every target is overloaded.")
+            },
             Class::Timeout => said(504, "server_error", "upstream_timeout", "No target answered in time."),
-            _ => Self { retry_after: wait, ..said(502, "server_error", "upstream_error", "No target gave an answer.") },
+            _ => Self {
+                retry_after: wait,
+                ..said(502, "server_error", "upstream_error", "No target gave an answer.")
+            },
         }
     }
 
@@ -121,7 +181,11 @@ impl Fault {
     pub(crate) fn no_target(route: &str, wait: Option<Duration>) -> Self {
         let message = format!("The route {route} has no target that can be called now: see its conditions, or /targets on the admin port.");
         let fault = Self::new(Class::Overloaded, 503, "server_error", Some("no_available_target"), None, message);
-        Self { retry_after: Some(wait.unwrap_or(Duration::from_secs(1))), should_retry: true, ..fault }
+        Self {
+            retry_after: Some(wait.unwrap_or(Duration::from_secs(1))),
+            should_retry: true,
+            ..fault
+        }
     }
 
     /// A pass-through's attempt failed: only its class matters, the words come with the attempt.
@@ -138,8 +202,16 @@ impl Fault {
     pub(crate) fn broken(outcome: Class) -> Self {
         let (status, code, message) = match outcome {
             Class::Timeout => (504, "upstream_timeout", "The provider fell silent in the middle of the answer."),
-            Class::Overloaded => (503, "upstream_overloaded", "The provider was overloaded in the middle of the answer."),
-            Class::RateLimited => (429, "rate_limit_exceeded", "The provider's rate limit was reached in the middle of the answer."),
+            Class::Overloaded => (
+                503,
+                "upstream_overloaded",
+                "The provider was overloaded in the middle of the answer.",
+            ),
+            Class::RateLimited => (
+                429,
+                "rate_limit_exceeded",
+                "The provider's rate limit was reached in the middle of the answer.",
+            ),
             _ => (502, "upstream_error", "The provider's answer broke off before its end."),
         };
         Self::new(outcome, status, "server_error", Some(code), None, message.to_owned())
@@ -151,10 +223,16 @@ impl Fault {
         *response.status_mut() = StatusCode::from_u16(self.public.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert("x-should-retry", HeaderValue::from_static(if self.should_retry { "true" } else { "false" }));
+        headers.insert(
+            "x-should-retry",
+            HeaderValue::from_static(if self.should_retry { "true" } else { "false" }),
+        );
         if let Some(wait) = self.retry_after {
             let wait = wait.min(LONGEST_WAIT);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)));
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            );
         }
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -183,11 +261,18 @@ fn decisive(attempts: &[AttemptRecord]) -> Class {
         Class::Auth | Class::Quota => 1,
         Class::Ok | Class::ContentPolicy | Class::ClientError | Class::Cancelled => 0,
     };
-    attempts.iter().map(|attempt| attempt.class).max_by_key(|class| rank(*class)).unwrap_or(Class::ServerError)
+    attempts
+        .iter()
+        .map(|attempt| attempt.class)
+        .max_by_key(|class| rank(*class))
+        .unwrap_or(Class::ServerError)
 }
 
 /// "Tried a/m (timeout, 2001 ms), b/m (reset, 3 ms)."
 fn tried(attempts: &[AttemptRecord]) -> String {
-    let list: Vec<_> = attempts.iter().map(|a| format!("{} ({}, {} ms)", a.target, a.class.as_str(), a.ms)).collect();
+    let list: Vec<_> = attempts
+        .iter()
+        .map(|a| format!("{} ({}, {} ms)", a.target, a.class.as_str(), a.ms))
+        .collect();
     format!("Tried {}.", list.join(", "))
 }

@@ -83,7 +83,14 @@ impl Ledger {
             Some(usage) => (usage, false),
             None => {
                 let output = self.report.content_bytes.div_ceil(4);
-                (Usage { input: u64::from(self.prompt_tokens), output, ..Usage::default() }, true)
+                (
+                    Usage {
+                        input: u64::from(self.prompt_tokens),
+                        output,
+                        ..Usage::default()
+                    },
+                    true,
+                )
             }
         };
         let baseline = self.route.as_ref().and_then(|route| route.baseline);
@@ -173,7 +180,9 @@ impl Ledger {
 
     /// Tells the target's health how the stream went on after its first content.
     fn learn(&self, served: &Served, outcome: Class, record: &Record, now: Tick) {
-        let (true, Some(first)) = (self.stream, self.first_content) else { return };
+        let (true, Some(first)) = (self.stream, self.first_content) else {
+            return;
+        };
         let tokens = record.usage.map_or(0, |usage| usage.output);
         let since_first = now.since(first);
         if outcome == Class::Ok && tokens > 1 {
@@ -183,7 +192,11 @@ impl Ledger {
         if outcome == Class::Cancelled {
             return;
         }
-        let end = StreamEnd { ok: outcome == Class::Ok, output_tokens: tokens, since_first };
+        let end = StreamEnd {
+            ok: outcome == Class::Ok,
+            output_tokens: tokens,
+            since_first,
+        };
         self.app.health().settle(served.slot, end, now);
     }
 }

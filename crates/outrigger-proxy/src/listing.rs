@@ -17,7 +17,14 @@ pub(crate) fn all(exchange: &Exchange) -> Response<Reply> {
 pub(crate) fn one(exchange: &Exchange, id: &str) -> Result<Response<Reply>, Fault> {
     let snapshot = exchange.app.snapshot();
     let nothing = |_: &str| None;
-    let call = CallFacts { endpoint: Endpoint::Chat, model: id, route: None, task: None, header: &nothing, metadata: &nothing };
+    let call = CallFacts {
+        endpoint: Endpoint::Chat,
+        model: id,
+        route: None,
+        task: None,
+        header: &nothing,
+        metadata: &nothing,
+    };
     // A route whose rules want more than a name still offers the model.
     if !matches!(snapshot.router.find(&snapshot.table, &call), Err(NoMatch::UnknownModel)) {
         return Ok(respond(exchange, models::one(exchange.dialect, &model(id))));
@@ -27,12 +34,19 @@ pub(crate) fn one(exchange: &Exchange, id: &str) -> Result<Response<Reply>, Faul
 
 /// Windows are the targets' own and may differ from call to call: none is promised.
 fn model(id: &str) -> Model<'_> {
-    Model { id, owned_by: "outrigger", context_window: None, max_output: None }
+    Model {
+        id,
+        owned_by: "outrigger",
+        context_window: None,
+        max_output: None,
+    }
 }
 
 fn respond(exchange: &Exchange, body: Vec<u8>) -> Response<Reply> {
     let mut response = Response::new(Reply::Whole(Some(Bytes::from(body))));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     crate::pipeline::stamp(response.headers_mut(), exchange);
     response
 }

@@ -13,10 +13,7 @@ use prometheus_client::{
 };
 use std::{
     fmt,
-    sync::{
-        OnceLock,
-        atomic::{AtomicI64, AtomicU64},
-    },
+    sync::{OnceLock, atomic::AtomicU64},
 };
 
 /// Dollars, and anything else that is not whole.
@@ -79,7 +76,9 @@ pub(crate) struct Latency;
 
 impl MetricConstructor<Histogram> for Latency {
     fn new_metric(&self) -> Histogram {
-        Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0])
+        Histogram::new([
+            0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+        ])
     }
 }
 
@@ -106,12 +105,9 @@ pub(crate) struct Metrics {
     pub(crate) cost: Family<CostLabels, Dollars>,
     pub(crate) wasted: Family<ReasonLabels, Dollars>,
     pub(crate) baseline: Family<RouteLabels, Dollars>,
-    pub(crate) target_state: Family<StateLabels, Gauge>,
     pub(crate) generation: Gauge<u64, AtomicU64>,
     pub(crate) rejected: Family<ReasonLabels, Counter>,
     pub(crate) source: Family<SourceLabels, Gauge>,
-    pub(crate) in_flight: Gauge<i64, AtomicI64>,
-    pub(crate) buffered: Gauge<i64, AtomicI64>,
     /// Calls for which no route was found; not a route's series.
     pub(crate) unrouted: Vec<[OnceLock<Counter>; Class::ALL.len()]>,
 }
@@ -142,12 +138,9 @@ impl Metrics {
             cost: Family::default(),
             wasted: Family::default(),
             baseline: Family::default(),
-            target_state: Family::default(),
             generation: Gauge::default(),
             rejected: Family::default(),
             source: Family::default(),
-            in_flight: Gauge::default(),
-            buffered: Gauge::default(),
             unrouted: crate::surface::Api::ALL.iter().map(|_| Default::default()).collect(),
         };
         metrics.describe(registry);
@@ -157,28 +150,69 @@ impl Metrics {
     fn describe(&self, registry: &outrigger_runtime::Metrics) {
         registry.register("requests", "Requests by route, endpoint and outcome", self.requests.clone());
         registry.register("attempts", "Attempts by target and outcome", self.attempts.clone());
-        registry.register("request_duration_seconds", "From accept to the last byte of the answer", self.request_seconds.clone());
-        registry.register("first_content_seconds", "From accept to the first content of a stream, or the whole unary answer", self.first_content_seconds.clone());
-        registry.register("attempt_first_content_seconds", "From the attempt's start to its first content", self.attempt_first_content_seconds.clone());
-        registry.register("attempt_time_per_token_seconds", "Time per generated token after the first", self.attempt_per_token_seconds.clone());
-        registry.register("overhead_seconds", "Accept to sent, plus received to written", self.overhead_seconds.clone());
+        registry.register(
+            "request_duration_seconds",
+            "From accept to the last byte of the answer",
+            self.request_seconds.clone(),
+        );
+        registry.register(
+            "first_content_seconds",
+            "From accept to the first content of a stream, or the whole unary answer",
+            self.first_content_seconds.clone(),
+        );
+        registry.register(
+            "attempt_first_content_seconds",
+            "From the attempt's start to its first content",
+            self.attempt_first_content_seconds.clone(),
+        );
+        registry.register(
+            "attempt_time_per_token_seconds",
+            "Time per generated token after the first",
+            self.attempt_per_token_seconds.clone(),
+        );
+        registry.register(
+            "overhead_seconds",
+            "Accept to sent, plus received to written",
+            self.overhead_seconds.clone(),
+        );
         registry.register("tokens", "Tokens by target and class", self.tokens.clone());
         registry.register("cost_usd", "What was spent, US dollars", self.cost.clone());
-        registry.register("wasted_usd", "The part that was spent on answers that nobody got whole, US dollars", self.wasted.clone());
-        registry.register("baseline_usd", "What the routes' baseline models would have cost, US dollars", self.baseline.clone());
-        registry.register("target_state", "1 for the state that a target is in", self.target_state.clone());
-        registry.register("snapshot_generation", "Generation of the routing snapshot in force", self.generation.clone());
-        registry.register("snapshot_rejected", "Snapshots that were refused; the last good one stayed in force", self.rejected.clone());
-        registry.register("snapshot_source", "1 for where the snapshot in force came from", self.source.clone());
-        registry.register("in_flight", "Calls in flight", self.in_flight.clone());
-        registry.register("buffered_bytes", "Bytes of prompts and held answers in memory", self.buffered.clone());
+        registry.register(
+            "wasted_usd",
+            "The part that was spent on answers that nobody got whole, US dollars",
+            self.wasted.clone(),
+        );
+        registry.register(
+            "baseline_usd",
+            "What the routes' baseline models would have cost, US dollars",
+            self.baseline.clone(),
+        );
+        registry.register(
+            "snapshot_generation",
+            "Generation of the routing snapshot in force",
+            self.generation.clone(),
+        );
+        registry.register(
+            "snapshot_rejected",
+            "Snapshots that were refused; the last good one stayed in force",
+            self.rejected.clone(),
+        );
+        registry.register(
+            "snapshot_source",
+            "1 for where the snapshot in force came from",
+            self.source.clone(),
+        );
     }
 
     /// Removes the series of a route that is no longer configured.
     pub(crate) fn retire_route<'a>(&self, route: &str, targets: impl Iterator<Item = &'a str>) {
         for api in crate::surface::Api::ALL {
             for class in Class::ALL {
-                let labels = RequestLabels { route: route.to_owned(), endpoint: api.as_str(), outcome: class.as_str() };
+                let labels = RequestLabels {
+                    route: route.to_owned(),
+                    endpoint: api.as_str(),
+                    outcome: class.as_str(),
+                };
                 self.requests.remove(&labels);
             }
         }
@@ -187,17 +221,26 @@ impl Metrics {
         self.first_content_seconds.remove(&labels);
         self.baseline.remove(&labels);
         for target in targets {
-            self.cost.remove(&CostLabels { route: route.to_owned(), target: target.to_owned() });
+            self.cost.remove(&CostLabels {
+                route: route.to_owned(),
+                target: target.to_owned(),
+            });
         }
     }
 
     /// Removes the series of a target that is no longer configured.
     pub(crate) fn retire_target(&self, target: &str) {
         for class in Class::ALL {
-            self.attempts.remove(&AttemptLabels { target: target.to_owned(), outcome: class.as_str() });
+            self.attempts.remove(&AttemptLabels {
+                target: target.to_owned(),
+                outcome: class.as_str(),
+            });
         }
         for class in TOKEN_CLASSES {
-            self.tokens.remove(&TokenLabels { target: target.to_owned(), class });
+            self.tokens.remove(&TokenLabels {
+                target: target.to_owned(),
+                class,
+            });
         }
         let labels = TargetLabels { target: target.to_owned() };
         self.attempt_first_content_seconds.remove(&labels);

@@ -6,12 +6,11 @@ use crate::{
     body::{Broken, Outgoing, Reply},
     budget::Held,
     fault::Fault,
-    pipeline::{self, Exchange},
+    pipeline::{self, Exchange, Failed},
     record::AttemptRecord,
     snapshot::{ProviderHandle, Snapshot},
-    surface,
-    tunnel,
-    upstream::{Body, Send, SendError},
+    surface, tunnel,
+    upstream::{AnswerBody, SendError, SendOptions},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
@@ -73,7 +72,13 @@ pub(crate) async fn serve(exchange: Exchange, head: Parts, body: Incoming) -> Re
         Err(fault) if fault.is_final() => pipeline::refuse(&exchange, &fault),
         Err(_) => {
             let ms = u64::try_from(app.now().since(started).as_millis()).unwrap_or(u64::MAX);
-            let tried = AttemptRecord { target: Arc::clone(&provider.label), model: None, key: None, class, ms };
+            let tried = AttemptRecord {
+                target: Arc::clone(&provider.label),
+                model: None,
+                key: None,
+                class,
+                ms,
+            };
             pipeline::refuse(&exchange, &Fault::exhausted(&[tried], None))
         }
     }
@@ -97,10 +102,15 @@ fn find<'a>(exchange: &Exchange, snapshot: &'a Snapshot, path: &str) -> Result<&
 /// Whether a path means what it says: nothing that a provider might resolve to another path.
 fn plain(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    !lower.contains("%2e") && !lower.contains("%2f") && !lower.contains("%5c") && !lower.contains('\\') && {
-        let mut segments = lower.split('/').skip(1);
-        segments.all(|segment| !matches!(segment, "." | ".."))
-    } && !lower.contains("//")
+    !lower.contains("%2e")
+        && !lower.contains("%2f")
+        && !lower.contains("%5c")
+        && !lower.contains('\\')
+        && {
+            let mut segments = lower.split('/').skip(1);
+            segments.all(|segment| !matches!(segment, "." | ".."))
+        }
+        && !lower.contains("//")
 }
 
 fn covers(pattern: &outrigger_core::PathPattern, path: &str) -> bool {
@@ -111,15 +121,24 @@ fn covers(pattern: &outrigger_core::PathPattern, path: &str) -> bool {
     }
 }
 
-async fn forward(exchange: &Exchange, provider: &ProviderHandle, mut head: Parts, body: Incoming, held: Held) -> Result<Response<Reply>, Fault> {
+async fn forward(
+    exchange: &Exchange,
+    provider: &ProviderHandle,
+    mut head: Parts,
+    body: Incoming,
+    held: Held,
+) -> Result<Response<Reply>, Fault> {
     let app = &exchange.app;
     let failed = |class| Fault::passing(class);
     let upgrade = head.headers.get(header::UPGRADE).cloned();
     let client = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let request = outgoing(provider, &head, upgrade.as_ref(), body)?;
-    let options = Send { connect_timeout: Timeouts::default().connect, fresh: false };
+    let options = SendOptions {
+        connect_timeout: Timeouts::default().connect,
+        fresh: false,
+    };
     let waited = async {
-        let lease = app.upstreams.lease(&provider.destination, options).await?;
+        let lease = app.upstreams.checkout(&provider.destination, options).await?;
         lease.send(request).await
     };
     let deadline = app.now().after(Timeouts::default().response);
@@ -128,11 +147,13 @@ async fn forward(exchange: &Exchange, provider: &ProviderHandle, mut head: Parts
         response = waited => response,
         () = exchange.timer.until(deadline) => return Err(failed(Class::Timeout)),
     };
-    let mut response = response.map_err(|error| failed(error.outcome().class))?;
+    let mut response = response.map_err(|error| failed(Failed::from(error).class()))?.response;
     match response.status() {
         StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => return Err(failed(Class::Auth)),
         StatusCode::SWITCHING_PROTOCOLS => {
-            let (Some(client), Some(protocol)) = (client, upgrade) else { return Err(failed(Class::BadResponse)) };
+            let (Some(client), Some(protocol)) = (client, upgrade) else {
+                return Err(failed(Class::BadResponse));
+            };
             let provider_side = hyper::upgrade::on(&mut response);
             tunnel::open(app, client, provider_side, held);
             let mut answer = Response::new(Reply::Whole(None));
@@ -149,7 +170,13 @@ async fn forward(exchange: &Exchange, provider: &ProviderHandle, mut head: Parts
         Reply::Whole(Some(scrubbed(exchange, provider, body).await))
     } else {
         let (app, timer) = (Arc::clone(app), Arc::clone(&exchange.timer));
-        Reply::Opaque(Box::new(OpaqueStream { quiet_until: app.now().after(SILENCE), app, timer, body, _held: held }))
+        Reply::Opaque(Box::new(OpaqueStream {
+            quiet_until: app.now().after(SILENCE),
+            app,
+            timer,
+            body,
+            _held: held,
+        }))
     };
     let mut answer = Response::new(reply);
     *answer.status_mut() = parts.status;
@@ -162,7 +189,7 @@ async fn forward(exchange: &Exchange, provider: &ProviderHandle, mut head: Parts
 }
 
 /// A refusal's body without our own key: some providers quote what they were called with.
-async fn scrubbed(exchange: &Exchange, provider: &ProviderHandle, mut body: Body) -> Bytes {
+async fn scrubbed(exchange: &Exchange, provider: &ProviderHandle, mut body: AnswerBody<Outgoing>) -> Bytes {
     let mut text = Vec::new();
     let deadline = exchange.app.now().after(Timeouts::default().between_tokens);
     while text.len() < REFUSAL {
@@ -187,16 +214,24 @@ async fn scrubbed(exchange: &Exchange, provider: &ProviderHandle, mut body: Body
 fn outgoing(provider: &ProviderHandle, head: &Parts, upgrade: Option<&HeaderValue>, body: Incoming) -> Result<Request<Outgoing>, Fault> {
     let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let uri = format!("{}{}{query}", provider.path, surface::bare(head.uri.path()));
-    let uri: Uri = uri.parse().map_err(|_| Fault::client(400, None, None, "The path cannot be forwarded."))?;
-    let body = if body.is_end_stream() { Outgoing::empty() } else { Outgoing::Opaque(body) };
+    let uri: Uri = uri
+        .parse()
+        .map_err(|_| Fault::client(400, None, None, "The path cannot be forwarded."))?;
+    let body = if body.is_end_stream() {
+        Outgoing::empty()
+    } else {
+        Outgoing::Opaque(body)
+    };
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = uri;
     let out = request.headers_mut();
     copy(&head.headers, out);
-    out.insert(header::HOST, provider.destination.authority().clone());
     out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    out.insert(header::USER_AGENT, HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))));
+    out.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))),
+    );
     if let Some(protocol) = upgrade {
         out.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         out.insert(header::UPGRADE, protocol.clone());
@@ -231,7 +266,7 @@ fn copy(from: &HeaderMap, to: &mut HeaderMap) {
 pub(crate) struct OpaqueStream {
     app: Arc<App>,
     timer: Arc<crate::timer::Timer>,
-    body: Body,
+    body: AnswerBody<Outgoing>,
     quiet_until: Tick,
     _held: Held,
 }
@@ -262,8 +297,14 @@ mod tests {
 
     #[test]
     fn a_pattern_covers_itself_and_a_star_what_is_below() {
-        let exact = PathPattern { path: "/files".into(), subtree: false };
-        let below = PathPattern { path: "/images".into(), subtree: true };
+        let exact = PathPattern {
+            path: "/files".into(),
+            subtree: false,
+        };
+        let below = PathPattern {
+            path: "/images".into(),
+            subtree: true,
+        };
         assert!(covers(&exact, "/files"));
         assert!(!covers(&exact, "/files/x"));
         assert!(!covers(&exact, "/filesystem"));
@@ -273,7 +314,14 @@ mod tests {
 
     #[test]
     fn a_path_that_a_provider_might_resolve_elsewhere_is_not_plain() {
-        for path in ["/files/../chat/completions", "/files/%2e%2E/x", "/files/..", "/files//x", "/files/a%2Fb", "/files/\\x"] {
+        for path in [
+            "/files/../chat/completions",
+            "/files/%2e%2E/x",
+            "/files/..",
+            "/files//x",
+            "/files/a%2Fb",
+            "/files/\\x",
+        ] {
             assert!(!plain(path), "{path}");
         }
         assert!(plain("/files/file-a.b_c/content"));

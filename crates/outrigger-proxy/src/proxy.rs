@@ -4,13 +4,14 @@ use crate::{
     admin::Admin,
     app::App,
     connection,
+    gauges::Gauges,
     metrics::Metrics,
     settings::Settings,
     snapshot::Unusable,
     upstream::{PoolSettings, Tls, TlsError, Upstreams},
 };
 use outrigger_core::{Secret, Table};
-use outrigger_runtime::{Clock, Draining, Tasks, listen::Listener};
+use outrigger_runtime::{Clock, Draining, Listeners, Tasks};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tokio::sync::Semaphore;
 
@@ -26,10 +27,21 @@ impl Proxy {
     ///
     /// # Errors
     /// Where `roots` cannot be read.
-    pub fn new(settings: Settings, roots: Option<&Path>, registry: &outrigger_runtime::Metrics, tasks: Tasks, clock: Clock) -> Result<Self, TlsError> {
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime: that of the calls.
+    pub fn new(
+        settings: Settings,
+        roots: Option<&Path>,
+        registry: &outrigger_runtime::Metrics,
+        tasks: Tasks,
+        clock: Clock,
+    ) -> Result<Self, TlsError> {
         let tls = Arc::new(Tls::new(roots)?);
         let upstreams = Upstreams::new(PoolSettings::default(), tls, tasks.clone(), clock);
-        Ok(Self { app: Arc::new(App::new(settings, clock, Metrics::register(registry), upstreams, tasks)) })
+        let app = Arc::new(App::new(settings, clock, Metrics::register(registry), upstreams, tasks));
+        registry.collect(Gauges(Arc::clone(&app)));
+        Ok(Self { app })
     }
 
     /// Puts a routing table into force at once; calls under way go on by the one they began with. `secrets` are the bytes of its keys, by id;
@@ -51,18 +63,20 @@ impl Proxy {
         Admin::new(Arc::clone(&self.app))
     }
 
-    /// Serves `listener` until the drain begins; connections then end with their current request.
-    pub async fn serve(&self, listener: Listener, draining: Draining) {
+    /// Serves `listeners` until the drain begins; connections then end with their current request.
+    pub async fn serve(&self, mut listeners: Listeners, draining: Draining) {
         let places = Arc::new(Semaphore::new(self.app.settings.max_connections));
         let mut ear = draining.clone();
         let mut stop = std::pin::pin!(ear.graceful());
         loop {
             // With all places taken further clients wait in the kernel's queue.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
             let stream = tokio::select! {
                 biased;
                 () = stop.as_mut() => return,
-                stream = listener.accept() => stream,
+                (stream, _) = listeners.accept() => stream,
             };
             let served = connection::serve(Arc::clone(&self.app), stream, draining.clone());
             self.app.tasks.spawn("connection", async move {

@@ -171,11 +171,22 @@ impl Ring {
 
     /// All of them, newest first.
     pub(crate) fn all(&self) -> Vec<Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .rev()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|record| &*record.id == id).cloned()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .find(|record| &*record.id == id)
+            .cloned()
     }
 }
 
@@ -185,7 +196,12 @@ mod tests {
 
     #[test]
     fn dollars_are_exact_decimals() {
-        for (pico, text) in [(0, "0.0"), (1, "0.000000000001"), (123_000_000, "0.000123"), (2_500_000_000_000, "2.5")] {
+        for (pico, text) in [
+            (0, "0.0"),
+            (1, "0.000000000001"),
+            (123_000_000, "0.000123"),
+            (2_500_000_000_000, "2.5"),
+        ] {
             assert_eq!(usd(PicoUsd(pico)), text);
         }
     }

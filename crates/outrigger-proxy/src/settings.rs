@@ -28,7 +28,10 @@ pub struct Settings {
 impl Settings {
     /// The defaults for a process that may use `memory` bytes: 40 % of it for bytes in flight.
     pub fn for_memory(memory: u64) -> Self {
-        Self { max_buffered: memory / 5 * 2, ..Self::default() }
+        Self {
+            max_buffered: memory / 5 * 2,
+            ..Self::default()
+        }
     }
 }
 

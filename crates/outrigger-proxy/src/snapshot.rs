@@ -2,9 +2,10 @@
 //! done here, once. All that can fail happens before the swap; the swap itself cannot.
 
 use crate::{
+    body::Outgoing,
     metrics::{AttemptLabels, CostLabels, Dollars, Metrics, RequestLabels, RouteLabels, TOKEN_CLASSES, TargetLabels, TokenLabels},
     surface::Api,
-    upstream::Destination,
+    upstream::{Destination, Upstreams},
 };
 use http::{HeaderName, HeaderValue, Uri};
 use outrigger_core::{Auth, Class, Dialect, ModelFacts, Router, Secret, Slots, Table, TargetModel};
@@ -18,7 +19,6 @@ use std::{
 /// One generation of routing, immutable.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) generation: u64,
     pub(crate) table: Table,
     pub(crate) router: Router,
     pub(crate) slots: Slots,
@@ -33,7 +33,7 @@ pub(crate) struct ProviderHandle {
     pub(crate) label: Arc<str>,
     pub(crate) name: Arc<str>,
     pub(crate) dialect: Dialect,
-    pub(crate) destination: Arc<Destination>,
+    pub(crate) destination: Destination<Outgoing>,
     pub(crate) path: String,
     uris: [Option<Uri>; Api::ALL.len()],
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
@@ -90,38 +90,79 @@ impl Snapshot {
     /// The empty routing that a process starts with.
     pub(crate) fn empty(slots: Slots) -> Self {
         let table = Table::default();
-        Self { generation: 0, router: Router::new(&table), table, slots, providers: Vec::new(), targets: Vec::new(), routes: Vec::new() }
+        Self {
+            router: Router::new(&table),
+            table,
+            slots,
+            providers: Vec::new(),
+            targets: Vec::new(),
+            routes: Vec::new(),
+        }
     }
 
-    /// Prepares `table`. `slots` come from the health that outlives it.
-    pub(crate) fn prepare(generation: u64, table: Table, secrets: &BTreeMap<String, Secret>, slots: Slots) -> Result<Self, Unusable> {
-        let providers = table.providers.iter().map(|p| ProviderHandle::prepare(p, secrets).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    /// Prepares `table`. `slots` come from the health, and destinations from the pools, that outlive it.
+    pub(crate) fn prepare(
+        table: Table,
+        secrets: &BTreeMap<String, Secret>,
+        slots: Slots,
+        upstreams: &Upstreams<Outgoing>,
+    ) -> Result<Self, Unusable> {
+        let prepared = table
+            .providers
+            .iter()
+            .map(|provider| ProviderHandle::prepare(provider, secrets, upstreams).map(Arc::new));
+        let providers = prepared.collect::<Result<Vec<_>, _>>()?;
         let targets = table
             .targets
             .iter()
             .map(|target| {
-                let provider = providers.get(target.provider).ok_or_else(|| dangling(&target.label, "a provider"))?;
+                let provider = providers
+                    .get(target.provider)
+                    .ok_or_else(|| dangling(&target.label, "a provider"))?;
                 let quirks = table.providers.get(target.provider).map(|p| p.quirks.clone()).unwrap_or_default();
                 Ok(Arc::new(TargetHandle::new(target, Arc::clone(provider), quirks)))
             })
             .collect::<Result<Vec<_>, Unusable>>()?;
-        let routes = table.routes.iter().map(|r| RouteHandle::prepare(r, targets.len()).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { generation, router: Router::new(&table), table, slots, providers, targets, routes })
+        let routes = table
+            .routes
+            .iter()
+            .map(|r| RouteHandle::prepare(r, targets.len()).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            router: Router::new(&table),
+            table,
+            slots,
+            providers,
+            targets,
+            routes,
+        })
     }
 
     /// Whether any target could be called.
     pub(crate) fn usable(&self) -> bool {
-        self.targets.iter().any(|target| target.provider.auth.is_empty() || target.provider.auth.iter().any(Option::is_some))
+        self.targets
+            .iter()
+            .any(|target| target.provider.auth.is_empty() || target.provider.auth.iter().any(Option::is_some))
     }
 }
 
 fn dangling(object: &str, what: &str) -> Unusable {
-    Unusable { object: object.to_owned(), problem: format!("refers to {what} that the table does not have") }
+    Unusable {
+        object: object.to_owned(),
+        problem: format!("refers to {what} that the table does not have"),
+    }
 }
 
 impl ProviderHandle {
-    fn prepare(provider: &outrigger_core::Provider, secrets: &BTreeMap<String, Secret>) -> Result<Self, Unusable> {
-        let unusable = |problem: String| Unusable { object: provider.label.clone(), problem };
+    fn prepare(
+        provider: &outrigger_core::Provider,
+        secrets: &BTreeMap<String, Secret>,
+        upstreams: &Upstreams<Outgoing>,
+    ) -> Result<Self, Unusable> {
+        let unusable = |problem: String| Unusable {
+            object: provider.label.clone(),
+            problem,
+        };
         let mut uris: [Option<Uri>; Api::ALL.len()] = Default::default();
         for (api, slot) in Api::ALL.into_iter().zip(&mut uris) {
             let path = headers::path(provider.dialect, api.endpoint());
@@ -140,12 +181,14 @@ impl ProviderHandle {
                 auth.push(secrets.get(&key.id).and_then(|secret| authorization(provider.dialect, secret)));
             }
         }
-        let destination = Destination::new(&provider.origin, provider.ca_pem.as_deref()).map_err(|error| unusable(error.to_string()))?;
+        let destination = upstreams
+            .destination(&provider.origin, provider.ca_pem.as_deref())
+            .map_err(|error| unusable(error.to_string()))?;
         Ok(Self {
             label: provider.label.as_str().into(),
             name: provider.provider.as_str().into(),
             dialect: provider.dialect,
-            destination: Arc::new(destination),
+            destination,
             path: provider.path.clone(),
             uris,
             headers: extra,
@@ -199,7 +242,10 @@ impl TargetHandle {
 
     pub(crate) fn count_attempt(&self, metrics: &Metrics, class: Class) {
         if let Some(slot) = self.attempts.get(class as usize) {
-            let labels = || AttemptLabels { target: self.label.to_string(), outcome: class.as_str() };
+            let labels = || AttemptLabels {
+                target: self.label.to_string(),
+                outcome: class.as_str(),
+            };
             slot.get_or_init(|| metrics.attempts.get_or_create_owned(&labels())).inc();
         }
     }
@@ -207,20 +253,31 @@ impl TargetHandle {
     pub(crate) fn count_tokens(&self, metrics: &Metrics, counts: [u64; TOKEN_CLASSES.len()]) {
         for ((slot, class), count) in self.tokens.iter().zip(TOKEN_CLASSES).zip(counts) {
             if count > 0 {
-                let labels = || TokenLabels { target: self.label.to_string(), class };
+                let labels = || TokenLabels {
+                    target: self.label.to_string(),
+                    class,
+                };
                 slot.get_or_init(|| metrics.tokens.get_or_create_owned(&labels())).inc_by(count);
             }
         }
     }
 
     pub(crate) fn saw_first_content(&self, metrics: &Metrics, seconds: f64) {
-        let labels = || TargetLabels { target: self.label.to_string() };
-        self.first_content.get_or_init(|| metrics.attempt_first_content_seconds.get_or_create_owned(&labels())).observe(seconds);
+        let labels = || TargetLabels {
+            target: self.label.to_string(),
+        };
+        self.first_content
+            .get_or_init(|| metrics.attempt_first_content_seconds.get_or_create_owned(&labels()))
+            .observe(seconds);
     }
 
     pub(crate) fn saw_time_per_token(&self, metrics: &Metrics, seconds: f64) {
-        let labels = || TargetLabels { target: self.label.to_string() };
-        self.per_token.get_or_init(|| metrics.attempt_per_token_seconds.get_or_create_owned(&labels())).observe(seconds);
+        let labels = || TargetLabels {
+            target: self.label.to_string(),
+        };
+        self.per_token
+            .get_or_init(|| metrics.attempt_per_token_seconds.get_or_create_owned(&labels()))
+            .observe(seconds);
     }
 }
 
@@ -230,9 +287,14 @@ impl RouteHandle {
         let mut rules = Vec::with_capacity(route.rules.len());
         let mut cost = BTreeMap::new();
         for rule in &route.rules {
-            let header = HeaderValue::from_str(&format!("{label}/{}", rule.name))
-                .map_err(|_| Unusable { object: label.clone(), problem: format!("rule name {:?} does not fit into a header", rule.name) })?;
-            rules.push(RuleHandle { name: rule.name.as_str().into(), header });
+            let header = HeaderValue::from_str(&format!("{label}/{}", rule.name)).map_err(|_| Unusable {
+                object: label.clone(),
+                problem: format!("rule name {:?} does not fit into a header", rule.name),
+            })?;
+            rules.push(RuleHandle {
+                name: rule.name.as_str().into(),
+                header,
+            });
             for candidate in &rule.candidates {
                 if candidate.target >= targets {
                     return Err(dangling(&label, "a target"));
@@ -254,28 +316,45 @@ impl RouteHandle {
 
     pub(crate) fn count_request(&self, metrics: &Metrics, api: Api, class: Class) {
         if let Some(slot) = self.requests.get(api.index()).and_then(|row| row.get(class as usize)) {
-            let labels = || RequestLabels { route: self.label.to_string(), endpoint: api.as_str(), outcome: class.as_str() };
+            let labels = || RequestLabels {
+                route: self.label.to_string(),
+                endpoint: api.as_str(),
+                outcome: class.as_str(),
+            };
             slot.get_or_init(|| metrics.requests.get_or_create_owned(&labels())).inc();
         }
     }
 
     pub(crate) fn saw_request(&self, metrics: &Metrics, seconds: f64, first_content: Option<f64>) {
-        let labels = || RouteLabels { route: self.label.to_string() };
-        self.seconds.get_or_init(|| metrics.request_seconds.get_or_create_owned(&labels())).observe(seconds);
+        let labels = || RouteLabels {
+            route: self.label.to_string(),
+        };
+        self.seconds
+            .get_or_init(|| metrics.request_seconds.get_or_create_owned(&labels()))
+            .observe(seconds);
         if let Some(first) = first_content {
-            self.first_content.get_or_init(|| metrics.first_content_seconds.get_or_create_owned(&labels())).observe(first);
+            self.first_content
+                .get_or_init(|| metrics.first_content_seconds.get_or_create_owned(&labels()))
+                .observe(first);
         }
     }
 
     pub(crate) fn spend(&self, metrics: &Metrics, target: (usize, &str), usd: f64) {
-        let labels = || CostLabels { route: self.label.to_string(), target: target.1.to_owned() };
+        let labels = || CostLabels {
+            route: self.label.to_string(),
+            target: target.1.to_owned(),
+        };
         if let Some(slot) = self.cost.get(&target.0) {
             slot.get_or_init(|| metrics.cost.get_or_create_owned(&labels())).inc_by(usd);
         }
     }
 
     pub(crate) fn would_have_spent(&self, metrics: &Metrics, usd: f64) {
-        let labels = || RouteLabels { route: self.label.to_string() };
-        self.baseline_usd.get_or_init(|| metrics.baseline.get_or_create_owned(&labels())).inc_by(usd);
+        let labels = || RouteLabels {
+            route: self.label.to_string(),
+        };
+        self.baseline_usd
+            .get_or_init(|| metrics.baseline.get_or_create_owned(&labels()))
+            .inc_by(usd);
     }
 }

@@ -1,7 +1,7 @@
 //! What a provider sends, chunk by chunk, in the clear. Answers are asked for uncompressed; a gzip that comes all the same is undone
 //! here, so that usage and errors are seen, and any other coding is a failed attempt.
 
-use crate::upstream::Body;
+use crate::{body::Outgoing, upstream::AnswerBody};
 use bytes::Bytes;
 use flate2::write::GzDecoder;
 use http::{Response, header};
@@ -15,7 +15,7 @@ use std::{
 
 /// The body of a provider's answer.
 pub(crate) struct Source {
-    body: Body,
+    body: AnswerBody<Outgoing>,
     gzip: Option<GzDecoder<Vec<u8>>>,
 }
 
@@ -38,9 +38,12 @@ impl fmt::Debug for Source {
 
 impl Source {
     /// Splits an answer into its head and its body.
-    pub(crate) fn open(response: Response<Body>) -> Result<(http::response::Parts, Self), Unreadable> {
+    pub(crate) fn open(response: Response<AnswerBody<Outgoing>>) -> Result<(http::response::Parts, Self), Unreadable> {
         let (head, body) = response.into_parts();
-        let coding = head.headers.get(header::CONTENT_ENCODING).map_or(&b"identity"[..], |value| value.as_bytes());
+        let coding = head
+            .headers
+            .get(header::CONTENT_ENCODING)
+            .map_or(&b"identity"[..], |value| value.as_bytes());
         let gzip = match coding {
             b"" | b"identity" => None,
             b"gzip" | b"x-gzip" => Some(GzDecoder::new(Vec::new())),
@@ -52,8 +55,12 @@ impl Source {
     /// The next non-empty chunk; `None` at the end.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Unreadable>>> {
         loop {
-            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else { return Poll::Ready(self.last().transpose()) };
-            let Ok(frame) = frame else { return Poll::Ready(Some(Err(Unreadable::Broken))) };
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
+                return Poll::Ready(self.last().transpose());
+            };
+            let Ok(frame) = frame else {
+                return Poll::Ready(Some(Err(Unreadable::Broken)));
+            };
             let Ok(data) = frame.into_data() else { continue };
             let data = match &mut self.gzip {
                 None => data,

@@ -91,7 +91,11 @@ pub(crate) fn of<'a>(method: &Method, path: &'a str) -> Surface<'a> {
         _ => None,
     };
     if let Some(api) = api {
-        return if method == Method::POST { Surface::Call(api) } else { Surface::WrongMethod("POST") };
+        return if method == Method::POST {
+            Surface::Call(api)
+        } else {
+            Surface::WrongMethod("POST")
+        };
     }
     let model = match path.strip_prefix("/models") {
         Some("" | "/") => None,
@@ -115,7 +119,11 @@ pub(crate) fn dialect(surface: &Surface<'_>, headers: &HeaderMap) -> Dialect {
     if let Surface::Call(api) = surface {
         return api.dialect();
     }
-    if headers.contains_key("anthropic-version") || headers.contains_key("x-api-key") { Dialect::Anthropic } else { Dialect::OpenAi }
+    if headers.contains_key("anthropic-version") || headers.contains_key("x-api-key") {
+        Dialect::Anthropic
+    } else {
+        Dialect::OpenAi
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,10 @@ pub(crate) struct Timer {
 
 impl Timer {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, sleep: Mutex::new(None) }
+        Self {
+            clock,
+            sleep: Mutex::new(None),
+        }
     }
 
     /// Ready once `deadline` has passed; else wakes the task no later than then.

@@ -20,9 +20,15 @@ pub(crate) fn open(app: &Arc<App>, client: OnUpgrade, provider: OnUpgrade, held:
     let tasks = app.tasks.clone();
     tasks.spawn("tunnel", async move {
         let _held = held;
-        let (Ok(client), Ok(provider)) = tokio::join!(client, provider) else { return };
+        let (Ok(client), Ok(provider)) = tokio::join!(client, provider) else {
+            return;
+        };
         let last = Arc::new(AtomicU64::new(app.now().0));
-        let mut client = Watched { io: TokioIo::new(client), app: Arc::clone(&app), last: Arc::clone(&last) };
+        let mut client = Watched {
+            io: TokioIo::new(client),
+            app: Arc::clone(&app),
+            last: Arc::clone(&last),
+        };
         let mut provider = TokioIo::new(provider);
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut client, &mut provider) => {}

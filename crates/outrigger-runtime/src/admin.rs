@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 64;
 /// Longest wait for a request's head, idle time before it included.
 const HEAD: Duration = Duration::from_secs(30);
 /// After this a connection finishes its request and closes; a client that does not even read is cut [`LAST`] later.
-const AGE: Duration = Duration::from_secs(300);
+const AGE: Duration = Duration::from_mins(5);
 const LAST: Duration = Duration::from_secs(10);
 
 /// What a route answers with.

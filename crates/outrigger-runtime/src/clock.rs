@@ -36,7 +36,6 @@ impl Clock {
 
     /// Milliseconds since 1970 by the system's calendar, 0 before it. May jump.
     #[expect(
-        clippy::unused_self,
         clippy::disallowed_methods,
         reason = "this is where the time comes in; asking the clock keeps the dependency visible in the caller"
     )]

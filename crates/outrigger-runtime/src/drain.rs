@@ -120,7 +120,7 @@ impl Draining {
 
     async fn reached(&mut self, phase: Phase) {
         if self.phase.wait_for(|at| *at >= phase).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

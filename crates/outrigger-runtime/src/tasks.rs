@@ -214,23 +214,23 @@ mod tests {
         tasks.spawn("breaks", async { panic!("on purpose") });
         tasks.spawn("works", async move { tell.send(7).unwrap() });
         assert_eq!(told.await.unwrap(), 7);
-        assert!(tasks.shutdown(Duration::from_secs(60)).await.is_empty());
+        assert!(tasks.shutdown(Duration::from_mins(1)).await.is_empty());
         assert_eq!(tasks.panics(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn shutdown_waits_for_what_ends_in_time_and_names_the_rest() {
         let tasks = Tasks::new();
-        let (hold, held) = oneshot::channel::<()>();
+        let (inside, outside) = oneshot::channel::<()>();
         tasks.spawn("quick", tokio::time::sleep(Duration::from_secs(5)));
         tasks.spawn("stuck", async move {
-            let _hold = hold;
+            let _inside = inside;
             std::future::pending::<()>().await;
         });
         tasks.spawn("stuck", std::future::pending());
         tasks.background("housekeeping", std::future::pending());
         assert_eq!(tasks.shutdown(Duration::from_secs(10)).await, BTreeMap::from([("stuck", 2)]));
-        assert!(held.await.is_err(), "the stuck future was dropped");
+        assert!(outside.await.is_err(), "the stuck future was dropped");
         assert_eq!(tasks.running(), 0);
     }
 

@@ -36,8 +36,14 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(file) = &arguments.ports_file {
         super::output::write_ports(file, &json!({ "data": mock.addr.port() }))?;
     }
-    say(&format!("Scripted providers listen. Base URL of provider NAME, both dialects: {}", mock.url("NAME/v1")));
-    say(&format!("Change one while it runs: curl -X PUT {} -d '{{\"status\": 503}}'", mock.url("_mock/behaviour/NAME")));
+    say(&format!(
+        "Scripted providers listen. Base URL of provider NAME, both dialects: {}",
+        mock.url("NAME/v1")
+    ));
+    say(&format!(
+        "Change one while it runs: curl -X PUT {} -d '{{\"status\": 503}}'",
+        mock.url("_mock/behaviour/NAME")
+    ));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;

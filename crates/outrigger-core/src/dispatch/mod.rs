@@ -26,7 +26,7 @@ mod pick;
 
 use crate::{
     Class, Outcome, Tick,
-    health::{Health, Slot, View},
+    health::{Bar, Health, Slot, View},
     plan::{Plan, Ranked},
     seed,
     table::{Attempts, Breaker, Table, Timeouts},
@@ -188,7 +188,10 @@ impl Dispatch {
                 key: before.attempt.key.unwrap_or(0),
                 probe: before.attempt.probe,
             };
-            return self.send(table, health, pair, true, now);
+            // Another request may have learnt better of the key in the meantime.
+            if health.bars(&self.plan.slots, before.attempt.target, now).nth(pair.key) == Some(Bar::Free) {
+                return self.send(table, health, pair, true, now);
+            }
         }
         if self.running().is_some() {
             return self.watch(health, now);

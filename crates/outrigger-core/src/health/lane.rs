@@ -65,7 +65,8 @@ pub(super) struct Lane {
     overtaken: Option<Tick>,
     /// The 99 % time to first content of a time without trouble, and when that was last so.
     learnt: Option<(Duration, Tick)>,
-    /// The slowest answer seen before anything was learnt, and when the last came. Unlike `first` it outlives trouble.
+    /// The slowest answer since anything was last learnt, and when the last came: all there is to go by before that, and after ten
+    /// minutes of trouble.
     slowest: Option<(Duration, Tick)>,
     /// Being slow, while some route finds it so, with that route's rule.
     pub(super) slow: Option<(SlowRule, Probation)>,

@@ -15,16 +15,22 @@ fn a_string_ends_at_the_first_quote_that_no_backslash_escapes() {
     ] {
         assert_eq!(Reader::new(text.as_bytes()).string(), Ok(contents.as_bytes()), "{text}");
     }
-    assert_eq!(Reader::new(br#""open\""#).string(), Err(Malformed::End));
+    assert_eq!(Reader::new(br#""open\""#).string(), Err(Malformed));
     assert_eq!(Reader::of_cut(br#""open\""#).string(), Ok(&br#"open\""#[..]));
 }
 
 #[test]
 fn brackets_must_match_and_may_not_nest_deeper_than_the_limit() {
-    assert_eq!(Reader::new(b"[{]}").skip(), Err(Malformed::Unexpected(2)));
+    let why = |text: &[u8]| {
+        let mut reader = Reader::new(text);
+        assert_eq!(reader.skip(), Err(Malformed));
+        reader.why()
+    };
+    assert_eq!(why(b"[{]}"), Why::Unexpected(2));
+    assert_eq!(why(b"[{}"), Why::End);
     let nested = |levels: usize| [vec![b'['; levels], vec![b']'; levels]].concat();
     assert_eq!(Reader::new(&nested(128)).skip(), Ok(0..256));
-    assert_eq!(Reader::new(&nested(129)).skip(), Err(Malformed::TooDeep));
+    assert_eq!(why(&nested(129)), Why::TooDeep);
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn errors_say_what_to_do() {
     the name of the field `model` is spelt with escape sequences; write it plainly | Some("model") | invalid_parameter_name
     the request names no model: set the field `model` | Some("model") | missing_required_parameter
     the request body must be a JSON object | None | invalid_json
-    the request body is not valid JSON: unexpected end | None | invalid_json
+    the request body is not valid JSON: it ends too early | None | invalid_json
     the request body is not valid JSON: unexpected character at byte 12 | None | invalid_json
     the request body is not valid UTF-8: byte 0 cannot stand there | None | invalid_json
     the request body is nested deeper than 128 levels | None | invalid_json

@@ -61,13 +61,7 @@ async fn call(exchange: Exchange, api: surface::Api, headers: HeaderMap, mut bod
 type Ran = (attempt::Committed, http::HeaderValue, outrigger_core::Tick);
 
 /// The stages up to the commit. The call, and with it the prompt, is gone when this returns.
-async fn run(
-    exchange: &Exchange,
-    ledger: &mut Ledger,
-    api: surface::Api,
-    headers: HeaderMap,
-    body: &mut Incoming,
-) -> Result<Ran, Fault> {
+async fn run(exchange: &Exchange, ledger: &mut Ledger, api: surface::Api, headers: HeaderMap, body: &mut Incoming) -> Result<Ran, Fault> {
     let call = decode::decode(exchange, ledger, api, headers, body).await?;
     let planned = plan::plan(exchange, ledger, &call)?;
     let deadline = planned.deadline;

@@ -16,24 +16,16 @@ use crate::{
     snapshot::TargetHandle,
     source::{Source, Unreadable},
     surface::Api,
-    upstream::{Send, SendError},
+    upstream::{SendError, SendErrorKind, SendOptions},
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use outrigger_core::{
-    Attempt, AttemptId, Class, Dialect, Dispatch, Outcome, Step, Table, TargetModel, Tick, Verdict,
-};
+use outrigger_core::{Attempt, AttemptId, Class, Dialect, Dispatch, Outcome, Step, Table, TargetModel, Tick, Verdict};
 use outrigger_dialect::{
     Relay, Report,
     classify::{self, Classified},
 };
-use std::{
-    collections::VecDeque,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{collections::VecDeque, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 /// How much of an error's body is read to tell what it is.
 const ERROR_PREFIX: usize = 64 << 10;
@@ -54,14 +46,18 @@ pub(super) enum Answer {
     /// Complete.
     Unary { body: Bytes, report: Report },
     /// A stream: what was held back until its first content, and the rest to come.
-    Stream { held: VecDeque<Bytes>, relay: Relay, source: Source },
+    Stream {
+        held: VecDeque<Bytes>,
+        relay: Relay,
+        source: Source,
+    },
     /// A unary answer too large to be held: passed on as it comes.
     Oversized { held: VecDeque<Bytes>, source: Source },
 }
 
 /// A failed attempt.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(crate) struct Failed {
     pub(super) outcome: Outcome,
     /// What the provider said, with its status.
     pub(super) said: Option<(u16, Box<Classified>)>,
@@ -69,33 +65,66 @@ pub(super) struct Failed {
 
 impl Failed {
     pub(super) fn of(class: Class) -> Self {
-        Self { outcome: Outcome::of(class), said: None }
+        Self {
+            outcome: Outcome::of(class),
+            said: None,
+        }
     }
 
     /// The caller's mistake, found before anything was sent.
     pub(super) fn client(said: Classified) -> Self {
-        Self { outcome: Outcome::of(Class::ClientError), said: Some((400, Box::new(said))) }
+        Self {
+            outcome: Outcome::of(Class::ClientError),
+            said: Some((400, Box::new(said))),
+        }
     }
 
     /// This target cannot serve such a call; another may. Says nothing of the target's health.
     pub(super) fn unsuited(status: u16, said: Classified) -> Self {
-        Self { outcome: Outcome { unsuited: true, ..Outcome::of(Class::Cancelled) }, said: Some((status, Box::new(said))) }
+        Self {
+            outcome: Outcome {
+                unsuited: true,
+                ..Outcome::of(Class::Cancelled)
+            },
+            said: Some((status, Box::new(said))),
+        }
     }
 
     /// The class for the account: a target that could not be asked was the caller's doing.
-    fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         self.said.as_ref().map_or(self.outcome.class, |(_, said)| said.class)
     }
 
     pub(super) fn classified(status: u16, said: Classified, now: Tick) -> Self {
-        let outcome = Outcome { until: said.wait.map(|wait| now.after(wait)), ..Outcome::of(said.class) };
-        Self { outcome, said: Some((status, Box::new(said))) }
+        let outcome = Outcome {
+            until: said.wait.map(|wait| now.after(wait)),
+            ..Outcome::of(said.class)
+        };
+        Self {
+            outcome,
+            said: Some((status, Box::new(said))),
+        }
     }
 }
 
 impl From<SendError> for Failed {
     fn from(error: SendError) -> Self {
-        Self { outcome: error.outcome(), said: None }
+        tracing::debug!(%error, "attempt failed");
+        let outcome = match error.kind {
+            SendErrorKind::Connect(_) => Outcome::of(Class::Connect),
+            SendErrorKind::Stale => Outcome {
+                stale: true,
+                ..Outcome::of(Class::Reset)
+            },
+            SendErrorKind::Reset | SendErrorKind::Body => Outcome::of(Class::Reset),
+            SendErrorKind::Protocol => Outcome::of(Class::BadResponse),
+            // Our own cap, not the target's fault.
+            SendErrorKind::Full => Outcome {
+                unsuited: true,
+                ..Outcome::of(Class::Cancelled)
+            },
+        };
+        Self { outcome, said: None }
     }
 }
 
@@ -111,7 +140,11 @@ impl From<Unreadable> for Failed {
 /// Drives attempts until one commits or nothing is left to try.
 pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call, planned: Planned) -> Result<Committed, Fault> {
     let Planned { snapshot, dispatch, .. } = planned;
-    let mut driver = Driver { exchange, dispatch, table: &snapshot.table };
+    let mut driver = Driver {
+        exchange,
+        dispatch,
+        table: &snapshot.table,
+    };
     let mut refusal = None;
     loop {
         match driver.next() {
@@ -216,17 +249,31 @@ async fn send(exchange: &Exchange, call: &Call, target: &TargetHandle, attempt: 
     if call.api == Api::CountTokens && target.provider.dialect == Dialect::OpenAi {
         // Nobody to ask: these providers have no such endpoint. The estimate is what routing itself goes by.
         let body = outrigger_dialect::token_count(u64::from(call.scan.sketch.reference_tokens())).into();
-        let answer = Answer::Unary { body, report: Report::default() };
-        return Ok(Committed { answer, between: attempt.timeouts.between_tokens, at: app.now() });
+        let answer = Answer::Unary {
+            body,
+            report: Report::default(),
+        };
+        return Ok(Committed {
+            answer,
+            between: attempt.timeouts.between_tokens,
+            at: app.now(),
+        });
     }
     let encoded = request::encode(call, target, attempt.key)?;
     let timeouts = &attempt.timeouts;
-    let options = Send { connect_timeout: timeouts.connect, fresh: attempt.fresh };
-    let lease = app.upstreams.lease(&target.provider.destination, options).await?;
-    let patience = if call.scan.stream { timeouts.first_token } else { timeouts.response };
+    let options = SendOptions {
+        connect_timeout: timeouts.connect,
+        fresh: attempt.fresh,
+    };
+    let lease = app.upstreams.checkout(&target.provider.destination, options).await?;
+    let patience = if call.scan.stream {
+        timeouts.first_token
+    } else {
+        timeouts.response
+    };
     exchange.arm(app.now().after(patience));
-    let response = lease.send(encoded.request).await?;
-    let (head, source) = Source::open(response)?;
+    let sent = lease.send(encoded.request).await?;
+    let (head, source) = Source::open(sent.response)?;
     if head.status != StatusCode::OK {
         exchange.arm(app.now().after(timeouts.between_tokens));
         return Err(refused(exchange, target, head.status, &head.headers, source).await);
@@ -249,7 +296,11 @@ async fn read(
         unary::collect(exchange, call, target, attempt.timeouts.between_tokens, reading, source).await?
     };
     exchange.disarm();
-    Ok(Committed { answer, between: attempt.timeouts.between_tokens, at: exchange.app.now() })
+    Ok(Committed {
+        answer,
+        between: attempt.timeouts.between_tokens,
+        at: exchange.app.now(),
+    })
 }
 
 /// Reads why a provider refused.

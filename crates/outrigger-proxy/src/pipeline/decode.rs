@@ -48,8 +48,8 @@ pub(crate) async fn decode(
     expect_json(&headers)?;
     let mut asked = asked(&headers)?;
     let body = read(exchange, ledger, &headers, body).await?;
-    let scan = scan::scan(&body, api.endpoint())
-        .map_err(|error| Fault::client(400, Some(error.code()), error.param(), error.to_string()))?;
+    let scan =
+        scan::scan(&body, api.endpoint()).map_err(|error| Fault::client(400, Some(error.code()), error.param(), error.to_string()))?;
     for (name, value) in scan.metadata(&body) {
         asked.metadata.entry(name.into_owned()).or_insert_with(|| value.into_owned());
     }
@@ -58,7 +58,13 @@ pub(crate) async fn decode(
     }
     ledger.stream = scan.stream;
     ledger.prompt_tokens = scan.sketch.reference_tokens();
-    Ok(Call { api, headers, body, scan, asked })
+    Ok(Call {
+        api,
+        headers,
+        body,
+        scan,
+        asked,
+    })
 }
 
 /// Reads the body into one buffer; each byte is reserved before it is kept.
@@ -68,7 +74,9 @@ async fn read(exchange: &Exchange, ledger: &mut Ledger, headers: &HeaderMap, bod
     let mut buffer = BytesMut::new();
     loop {
         let deadline = exchange.app.now().after(settings.stall);
-        let Some(frame) = next_frame(exchange, body, deadline).await? else { break };
+        let Some(frame) = next_frame(exchange, body, deadline).await? else {
+            break;
+        };
         let Ok(data) = frame.into_data() else { continue };
         if buffer.len() + data.len() > settings.max_body {
             return Err(too_large(settings.max_body));
@@ -112,7 +120,9 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Fault> {
 }
 
 fn is_json_suffix(media: &str) -> bool {
-    media.rsplit_once('+').is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
+    media
+        .rsplit_once('+')
+        .is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
 }
 
 /// Reads the gateway's own headers. Each may come once; one that we cannot read is refused rather than ignored.
@@ -132,7 +142,8 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Fault> {
     }
     if let Some(text) = single(headers, "x-outrigger-timeout")? {
         let timeout = outrigger_core::parse_duration(text).filter(|timeout| !timeout.is_zero());
-        asked.timeout = Some(timeout.ok_or_else(|| bad_header("x-outrigger-timeout", text, "a positive duration such as `90s` or `1m30s`"))?);
+        asked.timeout =
+            Some(timeout.ok_or_else(|| bad_header("x-outrigger-timeout", text, "a positive duration such as `90s` or `1m30s`"))?);
     }
     // These are the SDK's own description of itself: nothing a caller could mend, so what cannot be read is left alone.
     asked.patience = ["x-stainless-read-timeout", "x-stainless-timeout"]
@@ -148,7 +159,12 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a s
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Fault::client(400, Some("invalid_header"), Some(name), format!("The header {name} is there twice.")));
+        return Err(Fault::client(
+            400,
+            Some("invalid_header"),
+            Some(name),
+            format!("The header {name} is there twice."),
+        ));
     }
     let text = value.to_str().map_err(|_| bad_header(name, "…", "visible ASCII"))?;
     Ok(Some(text.trim()).filter(|text| !text.is_empty()))
@@ -156,5 +172,10 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a s
 
 fn bad_header(name: &'static str, given: &str, right: &str) -> Fault {
     let given: String = given.chars().take(64).collect();
-    Fault::client(400, Some("invalid_header"), Some(name), format!("The header {name} is {given:?}; it has to be {right}."))
+    Fault::client(
+        400,
+        Some("invalid_header"),
+        Some(name),
+        format!("The header {name} is {given:?}; it has to be {right}."),
+    )
 }

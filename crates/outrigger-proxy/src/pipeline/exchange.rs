@@ -25,7 +25,14 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn open(app: Arc<App>, timer: Arc<Timer>, dialect: Dialect) -> Self {
         let accepted = app.now();
-        Self { app, timer, id: mint(), accepted, dialect, alarm: AtomicU64::new(u64::MAX) }
+        Self {
+            app,
+            timer,
+            id: mint(),
+            accepted,
+            dialect,
+            alarm: AtomicU64::new(u64::MAX),
+        }
     }
 
     /// Starts a clock that ends at `at`; the clock that ran before stops.

@@ -17,5 +17,6 @@ pub(crate) mod stream;
 mod unary;
 
 pub(crate) use accept::{discard, refuse};
+pub(crate) use attempt::Failed;
 pub(crate) use exchange::Exchange;
 pub(crate) use respond::stamp;

@@ -3,9 +3,7 @@
 use super::{Exchange, decode::Call};
 use crate::{fault::Fault, ledger::Ledger, snapshot::Snapshot};
 use http::HeaderValue;
-use outrigger_core::{
-    CallFacts, Dispatch, Matched, NoMatch, Shape, Tick, Timeouts,
-};
+use outrigger_core::{CallFacts, Dispatch, Matched, NoMatch, Shape, Tick, Timeouts};
 use std::{sync::Arc, time::Duration};
 
 /// A request with its way laid out.
@@ -40,7 +38,10 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         header: &|name| call.headers.get(name).and_then(|value| value.to_str().ok()),
         metadata: &|name| asked.metadata.get(name).map(String::as_str),
     };
-    let matched = snapshot.router.find(&snapshot.table, &facts).map_err(|none| no_match(&none, &snapshot, call))?;
+    let matched = snapshot
+        .router
+        .find(&snapshot.table, &facts)
+        .map_err(|none| no_match(&none, &snapshot, call))?;
     let unknown = || Fault::unknown_model(&call.scan.model_name);
     let route = snapshot.table.routes.get(matched.route).ok_or_else(unknown)?;
     let handle = snapshot.routes.get(matched.route).ok_or_else(unknown)?;
@@ -48,19 +49,37 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
     ledger.rule = handle.rules.get(matched.rule).map(|rule| Arc::clone(&rule.name));
 
     let now = app.now();
-    let total = route.rules.get(matched.rule).map_or(Timeouts::default().total, |rule| longest_total(&rule.candidates));
+    let total = route
+        .rules
+        .get(matched.rule)
+        .map_or(Timeouts::default().total, |rule| longest_total(&rule.candidates));
     let deadline = exchange.accepted.after(asked.timeout.map_or(total, |timeout| timeout.min(total)));
-    let until_commit = asked.patience.map_or(deadline, |patience| deadline.min(exchange.accepted.after(patience)));
-    let shape = Shape { model: &call.scan.model_name, stream: call.scan.stream, prompt_tokens: ledger.prompt_tokens };
+    let until_commit = asked
+        .patience
+        .map_or(deadline, |patience| deadline.min(exchange.accepted.after(patience)));
+    let shape = Shape {
+        model: &call.scan.model_name,
+        stream: call.scan.stream,
+        prompt_tokens: ledger.prompt_tokens,
+    };
     let seed = fastrand::u64(..);
     let ranked = outrigger_core::plan(&snapshot.table, &snapshot.slots, matched, shape, &app.health(), now, seed);
     let dispatch = Dispatch::new(ranked, route.attempts, route.breaker, until_commit, seed);
-    Ok(Planned { snapshot, matched, dispatch, deadline })
+    Ok(Planned {
+        snapshot,
+        matched,
+        dispatch,
+        deadline,
+    })
 }
 
 /// `total` bounds the request, not an attempt: the most generous of the rule's targets counts.
 fn longest_total(candidates: &[outrigger_core::Candidate]) -> Duration {
-    candidates.iter().map(|candidate| candidate.timeouts.total).max().unwrap_or(Timeouts::default().total)
+    candidates
+        .iter()
+        .map(|candidate| candidate.timeouts.total)
+        .max()
+        .unwrap_or(Timeouts::default().total)
 }
 
 fn no_match(none: &NoMatch, snapshot: &Snapshot, call: &Call) -> Fault {

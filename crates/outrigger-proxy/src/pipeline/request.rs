@@ -35,21 +35,35 @@ pub(super) struct Reading {
 pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> Result<Encoded, Failed> {
     let provider = &target.provider;
     let same = provider.dialect == call.api.dialect();
-    let api = if same { call.api } else { counterpart(call.api).ok_or_else(|| cannot(call.api))? };
+    let api = if same {
+        call.api
+    } else {
+        counterpart(call.api).ok_or_else(|| cannot(call.api))?
+    };
     let uri = provider.uri(api).ok_or_else(|| cannot(call.api))?;
-    let (slices, strip_usage) = if same { spliced(call, target) } else { (vec![translated(call, target)?], false) };
+    let (slices, strip_usage) = if same {
+        spliced(call, target)
+    } else {
+        (vec![translated(call, target)?], false)
+    };
 
     let mut request = Request::new(Outgoing::Slices(slices.into()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri.clone();
     let out = request.headers_mut();
     out.reserve(10 + provider.headers.len());
-    out.insert(header::HOST, provider.destination.authority().clone());
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if call.scan.stream { "text/event-stream" } else { "application/json" };
+    let accept = if call.scan.stream {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
     out.insert(header::ACCEPT, HeaderValue::from_static(accept));
     out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    out.insert(header::USER_AGENT, HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))));
+    out.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))),
+    );
     if same {
         for name in headers::forwarded(provider.dialect) {
             for value in call.headers.get_all(*name) {
@@ -57,7 +71,11 @@ pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> 
             }
         }
     }
-    let version = call.headers.get("anthropic-version").and_then(|value| value.to_str().ok()).filter(|_| same);
+    let version = call
+        .headers
+        .get("anthropic-version")
+        .and_then(|value| value.to_str().ok())
+        .filter(|_| same);
     if let Some((name, value)) = headers::fixed(provider.dialect, target.model_name(&call.scan.model_name), version)
         && let Ok(value) = HeaderValue::from_str(&value)
     {
@@ -69,7 +87,13 @@ pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> 
     if let Some(Some(value)) = key.and_then(|key| provider.auth.get(key)) {
         out.insert(&provider.auth_name, value.clone());
     }
-    Ok(Encoded { request, reading: Reading { translated: !same, strip_usage } })
+    Ok(Encoded {
+        request,
+        reading: Reading {
+            translated: !same,
+            strip_usage,
+        },
+    })
 }
 
 /// The endpoint that answers the same question in the other dialect.
@@ -89,7 +113,15 @@ fn cannot(api: Api) -> Failed {
 /// The caller's to mend.
 fn callers(message: String, param: Option<String>) -> Classified {
     let class = Class::ClientError;
-    Classified { class, wait: None, code: None, kind: None, param, message: Some(message), model_missing: false }
+    Classified {
+        class,
+        wait: None,
+        code: None,
+        kind: None,
+        param,
+        message: Some(message),
+        model_missing: false,
+    }
 }
 
 fn spliced(call: &Call, target: &TargetHandle) -> (Vec<Bytes>, bool) {
@@ -120,10 +152,20 @@ fn translated(call: &Call, target: &TargetHandle) -> Result<Bytes, Failed> {
         quirks: &target.quirks,
         stream: call.scan.stream,
     };
-    let translated = translate::request(call.api.dialect(), target.provider.dialect, call.api.endpoint(), &call.body, &traits);
+    let translated = translate::request(
+        call.api.dialect(),
+        target.provider.dialect,
+        call.api.endpoint(),
+        &call.body,
+        &traits,
+    );
     translated.map(Bytes::from).map_err(|error| {
         let said = callers(error.to_string(), error.param);
-        if error.elsewhere { Failed::unsuited(400, said) } else { Failed::client(said) }
+        if error.elsewhere {
+            Failed::unsuited(400, said)
+        } else {
+            Failed::client(said)
+        }
     })
 }
 

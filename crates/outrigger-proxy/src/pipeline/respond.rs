@@ -78,6 +78,10 @@ fn server_timing(ledger: &Ledger, received: Tick, now: Tick) -> HeaderValue {
     let sent = ledger.first_sent.unwrap_or(received);
     let provider = received.since(sent);
     let gateway = now.since(ledger.accepted).saturating_sub(provider);
-    let text = format!("outrigger;dur={:.3}, provider;dur={:.3}", gateway.as_secs_f64() * 1e3, provider.as_secs_f64() * 1e3);
+    let text = format!(
+        "outrigger;dur={:.3}, provider;dur={:.3}",
+        gateway.as_secs_f64() * 1e3,
+        provider.as_secs_f64() * 1e3
+    );
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }

@@ -43,14 +43,20 @@ pub(super) async fn open(
     };
     let mut out = Vec::new();
     loop {
-        let Some(chunk) = source.next().await else { return Err(Failed::of(Class::BadResponse)) };
+        let Some(chunk) = source.next().await else {
+            return Err(Failed::of(Class::BadResponse));
+        };
         let seen = relay.push(chunk.map_err(|_| Failed::of(Class::Reset))?, &mut out);
         if let Some(error) = seen.error {
             let said = classify::classify_stream_error(&provider.name, provider.dialect, &error.data);
             return Err(Failed::classified(200, said, exchange.app.now()));
         }
         if seen.content {
-            return Ok(Answer::Stream { held: out.into(), relay, source });
+            return Ok(Answer::Stream {
+                held: out.into(),
+                relay,
+                source,
+            });
         }
         if seen.done || out.iter().map(Bytes::len).sum::<usize>() > HELD {
             return Err(Failed::of(Class::BadResponse));
@@ -59,8 +65,14 @@ pub(super) async fn open(
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    value
+        .split(';')
+        .next()
+        .is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
 /// A 200 that is no stream: an error object, a page of a proxy in between, or a provider that ignored `stream`.
@@ -168,7 +180,11 @@ impl ReplyStream {
         self.queue.extend(self.out.drain(..));
         self.done |= seen.done;
         if let Some(error) = seen.error {
-            let target = self.ledger.as_ref().and_then(|ledger| ledger.served.as_ref()).map(|served| &served.target.provider);
+            let target = self
+                .ledger
+                .as_ref()
+                .and_then(|ledger| ledger.served.as_ref())
+                .map(|served| &served.target.provider);
             let class = target.map_or(Class::ServerError, |provider| {
                 classify::classify_stream_error(&provider.name, provider.dialect, &error.data).class
             });
@@ -182,13 +198,16 @@ impl ReplyStream {
 
     /// Puts the account as it stands before the end event of a chat stream, as a comment line: parsers skip it, people and logs do not.
     fn sign(&mut self, at: usize) {
-        let (Some(ledger), Some(relay)) = (&mut self.ledger, &self.relay) else { return };
+        let (Some(ledger), Some(relay)) = (&mut self.ledger, &self.relay) else {
+            return;
+        };
         if ledger.api != Api::Chat {
             return;
         }
         ledger.report = relay.report().clone();
         let record = ledger.record(Class::Ok, self.exchange.app.now()).to_json();
-        self.out.insert(at.min(self.out.len()), Bytes::from(format!(": outrigger {record}\n\n")));
+        self.out
+            .insert(at.min(self.out.len()), Bytes::from(format!(": outrigger {record}\n\n")));
     }
 
     /// The provider's body ended.
@@ -235,7 +254,11 @@ impl ReplyStream {
 impl Drop for ReplyStream {
     fn drop(&mut self) {
         // A stream whose last event has left is complete, even where the client closes before the provider does.
-        let class = if self.done && self.queue.is_empty() { Class::Ok } else { Class::Cancelled };
+        let class = if self.done && self.queue.is_empty() {
+            Class::Ok
+        } else {
+            Class::Cancelled
+        };
         self.close(class);
     }
 }

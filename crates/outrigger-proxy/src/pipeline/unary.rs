@@ -34,7 +34,11 @@ pub(super) async fn collect(
         held.push_back(chunk);
         if size > exchange.app.settings.max_unary {
             // What has to be translated has to be whole.
-            return if reading.translated { Err(Failed::of(Class::BadResponse)) } else { Ok(Answer::Oversized { held, source }) };
+            return if reading.translated {
+                Err(Failed::of(Class::BadResponse))
+            } else {
+                Ok(Answer::Oversized { held, source })
+            };
         }
     }
     let body = join(held, size);
@@ -43,7 +47,10 @@ pub(super) async fn collect(
     if reading.translated {
         let asked = asked(exchange, call);
         let (translated, report) = translate::unary(provider.dialect, call.api.dialect(), &body, &asked).map_err(bad)?;
-        return Ok(Answer::Unary { body: translated.into(), report });
+        return Ok(Answer::Unary {
+            body: translated.into(),
+            report,
+        });
     }
     let report = unary::inspect(provider.dialect, call.api.endpoint(), &body).map_err(bad)?;
     Ok(Answer::Unary { body, report })

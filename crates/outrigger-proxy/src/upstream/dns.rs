@@ -15,7 +15,7 @@ use tokio::sync::watch;
 /// Up to this age addresses are used as they are.
 const FRESH: Duration = Duration::from_secs(30);
 /// Up to this age they are used while newer ones are fetched; beyond it a connection waits for those, for [`PATIENCE`].
-const TRUSTED: Duration = Duration::from_secs(300);
+const TRUSTED: Duration = Duration::from_mins(5);
 /// How long a connection waits for newer addresses where it has old ones.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Shortest time between two lookups while there are addresses to use.

@@ -41,6 +41,7 @@ use pool::{Connection, Limits, Place, Pool};
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -165,12 +166,13 @@ impl<B: RequestBody> Upstreams<B> {
             settings,
             tls,
             resolver,
-            tasks: tasks.clone(),
+            tasks,
             clock,
             http,
             pools: Mutex::new(HashMap::new()),
         });
-        tasks.background("idle connections", reap(Arc::downgrade(&shared), settings.idle_age));
+        let housekeeping = reap(Arc::downgrade(&shared), settings.idle_age);
+        shared.tasks.background("idle connections", housekeeping);
         Self { shared }
     }
 
@@ -346,6 +348,12 @@ impl<B> Destination<B> {
     /// The value of the `host` header that requests to it carry.
     pub fn host(&self) -> &HeaderValue {
         &self.pool.host
+    }
+}
+
+impl<B> fmt::Debug for Destination<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Destination").field(&self.pool.origin).finish()
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) type Pools = Upstreams<Full<Bytes>>;
 
 /// Far beyond anything that a test waits for.
 const OPTIONS: SendOptions = SendOptions {
-    connect_timeout: Duration::from_secs(60),
+    connect_timeout: Duration::from_mins(1),
     fresh: false,
 };
 

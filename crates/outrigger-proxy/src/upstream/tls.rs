@@ -32,7 +32,7 @@ pub enum TlsError {
     /// Not PEM, or a certificate in it that is none.
     #[error("not a list of PEM certificates: {0}")]
     Malformed(String),
-    /// PEM without a certificate.
+    /// No certificate in it, or none that is understood.
     #[error("no certificate in it")]
     Empty,
     /// The cryptographic provider lacks what TLS 1.2 or 1.3 needs.
@@ -54,7 +54,11 @@ impl Tls {
                 path: path.display().to_string(),
                 reason: error.to_string(),
             })?;
-            add(&mut roots, &pem)?;
+            // Operators point this at whole system bundles, where one odd certificate must not cost the process.
+            let certificates = parse(&pem)?;
+            if roots.add_parsable_certificates(certificates).0 == 0 {
+                return Err(TlsError::Empty);
+            }
         }
         Ok(Self {
             roots: Arc::new(roots),
@@ -71,7 +75,9 @@ impl Tls {
             None => self.roots.clone(),
             Some(pem) => {
                 let mut roots = RootCertStore::clone(&self.roots);
-                add(&mut roots, pem.as_bytes())?;
+                for certificate in parse(pem.as_bytes())? {
+                    roots.add(certificate).map_err(|error| TlsError::Malformed(error.to_string()))?;
+                }
                 Arc::new(roots)
             }
         };
@@ -86,12 +92,13 @@ impl Tls {
     }
 }
 
-fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), TlsError> {
-    let mut any = false;
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| TlsError::Malformed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| TlsError::Malformed(error.to_string()))?;
-        any = true;
+fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| TlsError::Malformed(error.to_string()))?;
+    if certificates.is_empty() {
+        Err(TlsError::Empty)
+    } else {
+        Ok(certificates)
     }
-    if any { Ok(()) } else { Err(TlsError::Empty) }
 }

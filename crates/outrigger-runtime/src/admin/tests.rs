@@ -91,7 +91,7 @@ async fn it_answers_while_the_process_drains_and_ends_with_it() {
     let admin = start();
     let mut draining = admin.drain.draining();
     let hold = draining.hold();
-    let grace = Duration::from_secs(3_600);
+    let grace = Duration::from_hours(1);
     let during = async {
         draining.graceful().await;
         let answer = ask(admin.address, "GET /healthz").await;

@@ -45,7 +45,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let port = |fixed: u16| if arguments.once { any } else { ([127, 0, 0, 1], fixed).into() };
-    let options = PlaneOptions { listen: arguments.listen.unwrap_or_else(|| port(5567)), admin: arguments.admin.unwrap_or_else(|| port(5568)) };
+    let options = PlaneOptions {
+        listen: arguments.listen.unwrap_or_else(|| port(5567)),
+        admin: arguments.admin.unwrap_or_else(|| port(5568)),
+    };
     let plane = Plane::start(&options, &arguments.common)?;
     plane.proxy.install(compiled.table, &compiled.secrets, "demo")?;
     plane.announce(arguments.common.ports_file.as_deref())?;

@@ -47,8 +47,16 @@ impl Row {
             milliseconds(&self.took, 50),
             milliseconds(&self.took, 95),
             format!("{:.4}", self.cost),
-            if self.baseline > 0.0 { format!("{:.4}", self.baseline) } else { "–".to_owned() },
-            if self.baseline > 0.0 { format!("{:.0} %", 100.0 * (1.0 - self.cost / self.baseline)) } else { "–".to_owned() },
+            if self.baseline > 0.0 {
+                format!("{:.4}", self.baseline)
+            } else {
+                "–".to_owned()
+            },
+            if self.baseline > 0.0 {
+                format!("{:.0} %", 100.0 * (1.0 - self.cost / self.baseline))
+            } else {
+                "–".to_owned()
+            },
         ]
     }
 }
@@ -76,14 +84,26 @@ pub(super) fn by_phase(samples: &[Sample], phases: &[&'static str]) -> String {
     let mut table = empty(&["while"]);
     for phase in phases {
         let mut row = Row::default();
-        samples.iter().filter(|sample| sample.phase == *phase).for_each(|sample| row.add(sample));
+        samples
+            .iter()
+            .filter(|sample| sample.phase == *phase)
+            .for_each(|sample| row.add(sample));
         table.add_row([(*phase).to_owned()].into_iter().chain(row.cells()));
     }
     table.to_string()
 }
 
 fn empty(left: &[&str]) -> Table {
-    let figures = ["calls", "failed", "attempts/call", "p50 ms", "p95 ms", "cost $", "baseline $", "saved"];
+    let figures = [
+        "calls",
+        "failed",
+        "attempts/call",
+        "p50 ms",
+        "p95 ms",
+        "cost $",
+        "baseline $",
+        "saved",
+    ];
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(left.iter().chain(&figures));
@@ -96,7 +116,9 @@ fn empty(left: &[&str]) -> Table {
 /// The `percent`th percentile of sorted times.
 fn milliseconds(sorted: &[Duration], percent: usize) -> String {
     let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-    sorted.get(rank).map_or_else(|| "–".to_owned(), |took| format!("{:.0}", took.as_secs_f64() * 1e3))
+    sorted
+        .get(rank)
+        .map_or_else(|| "–".to_owned(), |took| format!("{:.0}", took.as_secs_f64() * 1e3))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a short run")]
@@ -120,7 +142,15 @@ mod tests {
             }),
         };
         let table = by_route(&[sample("a", true), sample("a", true), sample("b", false)]);
-        let line = |name: &str| table.lines().find(|line| line.contains(name)).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = |name: &str| {
+            table
+                .lines()
+                .find(|line| line.contains(name))
+                .unwrap()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         assert_eq!(line("a · m"), "default/r a · m 2 0 2.00 100 100 0.5000 2.0000 75 %");
         assert_eq!(line("all"), "all 3 1 2.00 100 100 0.7500 3.0000 75 %");
         assert_eq!(milliseconds(&[1, 2, 3, 4].map(Duration::from_millis), 50), "2");

@@ -36,12 +36,48 @@ struct Kind {
 
 /// The mix: mostly triage, as a support desk has it.
 const MIX: [Kind; 6] = [
-    Kind { path: "/v1/chat/completions", model: "triage", task: Some("extraction"), stream: false, prompt: "Which product does this ticket name?" },
-    Kind { path: "/v1/chat/completions", model: "assistant", task: None, stream: true, prompt: "How do I reset my password?" },
-    Kind { path: "/v1/chat/completions", model: "triage", task: None, stream: false, prompt: "Is this ticket urgent? My invoice is wrong." },
-    Kind { path: "/v1/messages", model: "assistant", task: None, stream: true, prompt: "Write a kind answer to a customer whose parcel is lost." },
-    Kind { path: "/v1/chat/completions", model: "assistant", task: None, stream: false, prompt: "Summarise this thread in two sentences." },
-    Kind { path: "/v1/embeddings", model: "text-embedding-3-small", task: None, stream: false, prompt: "parcel lost in transit" },
+    Kind {
+        path: "/v1/chat/completions",
+        model: "triage",
+        task: Some("extraction"),
+        stream: false,
+        prompt: "Which product does this ticket name?",
+    },
+    Kind {
+        path: "/v1/chat/completions",
+        model: "assistant",
+        task: None,
+        stream: true,
+        prompt: "How do I reset my password?",
+    },
+    Kind {
+        path: "/v1/chat/completions",
+        model: "triage",
+        task: None,
+        stream: false,
+        prompt: "Is this ticket urgent? My invoice is wrong.",
+    },
+    Kind {
+        path: "/v1/messages",
+        model: "assistant",
+        task: None,
+        stream: true,
+        prompt: "Write a kind answer to a customer whose parcel is lost.",
+    },
+    Kind {
+        path: "/v1/chat/completions",
+        model: "assistant",
+        task: None,
+        stream: false,
+        prompt: "Summarise this thread in two sentences.",
+    },
+    Kind {
+        path: "/v1/embeddings",
+        model: "text-embedding-3-small",
+        task: None,
+        stream: false,
+        prompt: "parcel lost in transit",
+    },
 ];
 
 impl Caller {
@@ -60,7 +96,15 @@ impl Caller {
                 Some(Page::Json(record)) => record,
                 _ => Value::Null,
             };
-            if tell.send(Sample { phase, ok: id.is_some(), took, record }).is_err() {
+            if tell
+                .send(Sample {
+                    phase,
+                    ok: id.is_some(),
+                    took,
+                    record,
+                })
+                .is_err()
+            {
                 return;
             }
         }
@@ -100,7 +144,9 @@ impl Kind {
             let messages = json!([{ "role": "user", "content": self.prompt }]);
             json!({ "model": self.model, "max_tokens": 200, "stream": self.stream, "messages": messages })
         };
-        let mut request = Request::post(self.path).header("host", "127.0.0.1").header("content-type", "application/json");
+        let mut request = Request::post(self.path)
+            .header("host", "127.0.0.1")
+            .header("content-type", "application/json");
         if let Some(task) = self.task {
             request = request.header("x-outrigger-task", task);
         }
@@ -113,7 +159,11 @@ impl Kind {
             return serde_json::from_slice::<Value>(body).is_ok_and(|answer| answer.get("error").is_none());
         }
         let text = String::from_utf8_lossy(body);
-        let ends = if self.path.ends_with("messages") { text.contains("event: message_stop") } else { text.trim_end().ends_with("data: [DONE]") };
+        let ends = if self.path.ends_with("messages") {
+            text.contains("event: message_stop")
+        } else {
+            text.trim_end().ends_with("data: [DONE]")
+        };
         ends && !text.contains("\"error\"")
     }
 }

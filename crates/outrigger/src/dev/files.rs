@@ -34,24 +34,37 @@ impl Files {
     pub(crate) fn new(paths: Vec<PathBuf>, namespace: String, secrets: &[String]) -> anyhow::Result<Self> {
         let mut overrides = BTreeMap::new();
         for given in secrets {
-            let parsed = given.split_once("=env:").and_then(|(left, variable)| Some((left.split_once('/')?, variable)));
+            let parsed = given
+                .split_once("=env:")
+                .and_then(|(left, variable)| Some((left.split_once('/')?, variable)));
             let Some(((name, key), variable)) = parsed else {
                 bail!("--secret {given} is not of the form name/key=env:VARIABLE");
             };
-            #[expect(clippy::disallowed_methods, reason = "the variable's name is an argument; this is where the process reads it, once")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the variable's name is an argument; this is where the process reads it, once"
+            )]
             let value = std::env::var(variable).with_context(|| format!("--secret {given}: the variable {variable} is not set"))?;
             overrides.insert((name.to_owned(), key.to_owned()), Secret::new(value));
         }
-        Ok(Self { paths, namespace, overrides })
+        Ok(Self {
+            paths,
+            namespace,
+            overrides,
+        })
     }
 
     /// The first load: there is nothing better to keep, so what is good of it is served.
     pub(crate) fn first(&self, proxy: &Proxy) -> anyhow::Result<()> {
         let (compiled, errors) = self.compile();
         if errors > 0 {
-            complain(&format!("{errors} error(s): what they concern is not served. Mend the files; edits take effect at once."));
+            complain(&format!(
+                "{errors} error(s): what they concern is not served. Mend the files; edits take effect at once."
+            ));
         }
-        proxy.install(compiled.table, &compiled.secrets, "file").context("the routes contradict each other")?;
+        proxy
+            .install(compiled.table, &compiled.secrets, "file")
+            .context("the routes contradict each other")?;
         Ok(())
     }
 
@@ -66,8 +79,14 @@ impl Files {
         })?;
         for path in &self.paths {
             // A mounted or saved file is often replaced, not written: its folder sees that.
-            let folder = if path.is_dir() { path.as_path() } else { path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")) };
-            watcher.watch(folder, RecursiveMode::Recursive).with_context(|| format!("cannot watch {}", folder.display()))?;
+            let folder = if path.is_dir() {
+                path.as_path()
+            } else {
+                path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+            };
+            watcher
+                .watch(folder, RecursiveMode::Recursive)
+                .with_context(|| format!("cannot watch {}", folder.display()))?;
         }
         std::thread::Builder::new().name("reload".into()).spawn(move || {
             while told.recv().is_ok() {
@@ -103,7 +122,11 @@ impl Files {
         for diagnostic in &loaded.diagnostics {
             complain(&diagnostic.to_string());
         }
-        let errors = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+        let errors = loaded
+            .diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == Severity::Error)
+            .count();
         (compiled, errors)
     }
 }

@@ -53,7 +53,10 @@ pub(crate) struct Common {
 /// Runs until it is told to stop.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let files = files::Files::new(arguments.file, arguments.namespace, &arguments.secret)?;
-    let options = PlaneOptions { listen: arguments.listen, admin: arguments.admin };
+    let options = PlaneOptions {
+        listen: arguments.listen,
+        admin: arguments.admin,
+    };
     let plane = Plane::start(&options, &arguments.common)?;
     files.first(&plane.proxy)?;
     let _watcher = files.watch(plane.proxy.clone())?;

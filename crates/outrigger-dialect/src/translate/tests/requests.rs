@@ -99,7 +99,7 @@ fn what_no_hint_can_replace_is_refused_with_a_sentence_that_names_the_field() {
     for (name, param) in [
         ("two_answers", "n"),
         ("logprobs", "logprobs"),
-        ("audio", "messages[0]"),
+        ("audio", "messages[1]"),
         ("json_object", "response_format"),
         ("hosted_tool", "tools[0].type"),
     ] {
@@ -111,7 +111,7 @@ fn what_no_hint_can_replace_is_refused_with_a_sentence_that_names_the_field() {
     );
     for (name, param) in [
         ("hosted_tool", "tools[0]"),
-        ("search_result", "messages[0]"),
+        ("search_result", "messages[2]"),
         ("citations", "messages[0].content[0].citations"),
         ("residency", "inference_geo"),
         ("prewarm", "max_tokens"),

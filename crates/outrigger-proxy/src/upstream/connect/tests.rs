@@ -138,7 +138,7 @@ async fn sockets_send_at_once_and_notice_a_dead_peer() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let addresses = Addresses::new("127.0.0.1", address.port(), Arc::new(Silent), Tasks::new(), Clock::start());
-    let Ok(Transport::Plain(tcp)) = open(&addresses, None, Duration::from_secs(60)).await else {
+    let Ok(Transport::Plain(tcp)) = open(&addresses, None, Duration::from_mins(1)).await else {
         panic!("no plain connection");
     };
     assert!(tcp.nodelay().unwrap());

@@ -250,6 +250,54 @@ async fn a_request_given_up_inside_the_handshake_closes_its_connection() {
     assert_eq!(pools.counts(), Counts::default());
 }
 
+#[tokio::test]
+async fn an_answer_that_announces_a_close_leaves_nothing_behind() {
+    let (pools, peer) = (pools(PoolSettings::default()), Peer::new().await);
+    let to = pools.destination(&peer.origin(), None).unwrap();
+    for head in [
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2",
+        "HTTP/1.0 200 OK\r\ncontent-length: 2",
+        "HTTP/1.0 200 OK",
+    ] {
+        let serve = async {
+            let mut line = peer.accept().await;
+            line.request().await;
+            line.say(&format!("{head}\r\n\r\nok")).await;
+        };
+        let ((), answer) = tokio::join!(serve, call(&pools, &to));
+        assert_eq!(answer, (false, "ok".to_owned()));
+        assert_eq!(pools.counts().open, 0, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_hangs_up_after_each_answer_costs_at_most_a_fresh_connection_each_time() {
+    let (pools, peer) = (pools(PoolSettings::default()), Peer::new().await);
+    let to = pools.destination(&peer.origin(), None).unwrap();
+    let serve = async {
+        loop {
+            let mut line = peer.accept().await;
+            line.serve("ok").await;
+        }
+    };
+    let calls = async {
+        for _ in 0..200 {
+            let sent = match pools.send(&to, get(), OPTIONS).await {
+                Ok(sent) => sent,
+                Err(error) => {
+                    assert_eq!(error.kind, SendErrorKind::Stale);
+                    pools.send(&to, get(), FRESH).await.unwrap()
+                }
+            };
+            assert_eq!(text(sent).await, "ok");
+        }
+    };
+    tokio::select! {
+        () = serve => {}
+        () = calls => {}
+    }
+}
+
 /// A body that the test feeds.
 struct Fed(mpsc::Receiver<Result<Bytes, &'static str>>);
 
@@ -275,10 +323,10 @@ fn fed_pools() -> Upstreams<Fed> {
 async fn a_request_body_that_fails_is_not_the_providers_fault() {
     let (pools, peer) = (fed_pools(), Peer::new().await);
     let to = pools.destination(&peer.origin(), None).unwrap();
-    let (feed, fed) = mpsc::channel(1);
+    let (feed, body) = mpsc::channel(1);
     feed.send(Err("the client hung up")).await.unwrap();
     let serve = async { peer.accept().await.closed().await };
-    let ((), sent) = tokio::join!(serve, pools.send(&to, Request::new(Fed(fed)), OPTIONS));
+    let ((), sent) = tokio::join!(serve, pools.send(&to, Request::new(Fed(body)), OPTIONS));
     assert_eq!(sent.err().unwrap().kind, SendErrorKind::Body);
 }
 
@@ -286,7 +334,7 @@ async fn a_request_body_that_fails_is_not_the_providers_fault() {
 async fn an_answer_that_comes_before_the_request_is_complete_keeps_others_off_the_connection() {
     let (pools, peer) = (fed_pools(), Peer::new().await);
     let to = pools.destination(&peer.origin(), None).unwrap();
-    let (feed, fed) = mpsc::channel(1);
+    let (feed, body) = mpsc::channel(1);
     let (done, all_sent) = oneshot::channel::<()>();
     let serve = async {
         let mut early = peer.accept().await;
@@ -299,7 +347,7 @@ async fn an_answer_that_comes_before_the_request_is_complete_keeps_others_off_th
         (early, other)
     };
     let calls = async {
-        let first = pools.send(&to, Request::new(Fed(fed)), OPTIONS).await.unwrap();
+        let first = pools.send(&to, Request::new(Fed(body)), OPTIONS).await.unwrap();
         first.response.into_body().collect().await.unwrap();
         let (last, empty) = mpsc::channel(1);
         last.send(Ok(Bytes::from_static(b"123456"))).await.unwrap();

@@ -252,6 +252,33 @@ async fn an_origin_is_forgotten_when_nothing_names_it_and_nothing_is_open() {
     assert_eq!(pools.shared.pools().len(), 0);
 }
 
+#[tokio::test]
+async fn idle_connections_are_closed_although_nobody_calls() {
+    let (pools, peer) = (pools(PoolSettings::default()), Peer::new().await);
+    let to = pools.destination(&peer.origin(), None).unwrap();
+    let serve = async {
+        let mut line = peer.accept().await;
+        line.serve("").await;
+        line
+    };
+    let mut line = tokio::join!(serve, call(&pools, &to)).0;
+    assert_eq!(pools.counts().idle, 1);
+    // From here on time passes only while everybody waits.
+    tokio::time::pause();
+    line.closed().await;
+    assert_eq!(pools.counts().open, 0);
+    let age = Duration::from_micros(pools.shared.clock.now_us());
+    assert!(age >= PoolSettings::default().idle_age, "{age:?}");
+}
+
+#[tokio::test]
+async fn a_request_waits_in_little_memory() {
+    let (pools, peer) = (pools(PoolSettings::default()), Peer::new().await);
+    let to = pools.destination(&peer.origin(), None).unwrap();
+    let size = size_of_val(&pools.send(&to, get(), OPTIONS));
+    assert!(size <= 2_048, "{size}");
+}
+
 /// Lets the runtime turn until `done`.
 async fn until(done: impl Fn() -> bool) {
     while !done() {

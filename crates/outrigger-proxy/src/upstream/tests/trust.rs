@@ -132,7 +132,9 @@ async fn certificates_from_a_file_are_trusted_beside_the_public_ones() {
     let folder = std::env::temp_dir().join(format!("outrigger-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("roots.pem");
-    std::fs::write(&file, &peer.ca_pem).unwrap();
+    // One certificate that nobody understands among them, as system bundles have.
+    let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(&file, format!("{odd}{}", peer.ca_pem)).unwrap();
     let tls = Tls::new(Some(&file)).unwrap();
     std::fs::write(&file, "nothing of the kind").unwrap();
     assert!(matches!(Tls::new(Some(&file)), Err(TlsError::Empty)));
