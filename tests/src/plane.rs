@@ -71,7 +71,9 @@ impl Plane {
             child,
         };
         let opened = tokio::time::timeout(START, plane.opened(&ports)).await;
-        let Ok(Ok(ports)) = opened else { bail!("the data plane did not start:\n{}", plane.log()) };
+        let Ok(Ok(ports)) = opened else {
+            bail!("the data plane did not start:\n{}", plane.log())
+        };
         for (name, address) in [("data", &mut plane.data), ("admin", &mut plane.admin)] {
             let port = ports.get(name).and_then(Value::as_u64).context("a port")?;
             address.set_port(u16::try_from(port)?);

@@ -1,9 +1,15 @@
 //! The four clocks and the whole, each violated alone. Nothing here measures: a clock that did not end its attempt would leave the test
 //! waiting for the provider's own end, which comes an hour later or never.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::print_stdout, reason = "a test panics where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test panics where it fails"
+)]
 
 use outrigger_mock::Mock;
-use outrigger_tests::{behave, Plane, chat, mock, provider, route_with};
+use outrigger_tests::{Plane, behave, chat, mock, provider, route_with};
 use serde_json::{Value, json};
 
 const LONG: &str = "1h";

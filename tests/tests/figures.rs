@@ -1,8 +1,14 @@
 //! What takes minutes, or is about seconds and mebibytes: not part of the tests that every change runs. `cargo xtask run figures` builds the
 //! binary that ships and runs these; each prints what it measured beside what was asked.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::print_stdout, reason = "a test panics where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test panics where it fails"
+)]
 
-use outrigger_tests::{behave, Answer, Connection, Plane, chat, mock, post, provider, route, route_with};
+use outrigger_tests::{Answer, Connection, Plane, behave, chat, mock, post, provider, route, route_with};
 use serde_json::{Value, json};
 use std::{
     sync::{

@@ -1,5 +1,11 @@
 //! A key goes to its provider and nowhere else.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::print_stdout, reason = "a test panics where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test panics where it fails"
+)]
 
 use outrigger_tests::{KEY, Plane, anthropic_provider, chat, messages, mock, provider_with, request, route};
 use serde_json::json;

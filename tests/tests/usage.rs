@@ -1,7 +1,13 @@
 //! The account is true: what is tapped from a passing answer, and what of it the client sees.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::print_stdout, reason = "a test panics where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test panics where it fails"
+)]
 
-use outrigger_tests::{behave, Plane, anthropic_provider, chat, messages, mock, post, provider, route};
+use outrigger_tests::{Plane, anthropic_provider, behave, chat, messages, mock, post, provider, route};
 use serde_json::{Value, json};
 
 const PRICED: &str = "  pricing: { overrides: [{ model: a-model, inputPerMTok: \"2.5\", outputPerMTok: \"10\" }] }";

@@ -226,9 +226,7 @@ impl Fault {
             | Class::Cancelled
             | Class::ContextWindow
             | Class::Auth
-            | Class::Quota => {
-                (502, "upstream_error", "The provider's answer broke off before its end.")
-            }
+            | Class::Quota => (502, "upstream_error", "The provider's answer broke off before its end."),
         };
         Self::new(outcome, status, "server_error", Some(code), None, message.to_owned())
     }
