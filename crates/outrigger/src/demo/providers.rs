@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use outrigger_config::{
     compile::{Compiled, compile},
-    load::load_text,
+    load::load_texts,
     v1alpha1::ProviderEndpoint,
 };
 use outrigger_core::Secret;
@@ -11,19 +11,14 @@ use outrigger_mock::Mock;
 use serde_json::json;
 
 /// The bundled samples.
-const SAMPLES: &str = concat!(
-    include_str!("../../../../deploy/samples/openai.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/anthropic.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/mistral.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/assistant.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/triage.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/embeddings.yaml"),
-);
+const SAMPLES: [(&str, &str); 6] = [
+    ("openai.yaml", include_str!("../../../../deploy/samples/openai.yaml")),
+    ("anthropic.yaml", include_str!("../../../../deploy/samples/anthropic.yaml")),
+    ("mistral.yaml", include_str!("../../../../deploy/samples/mistral.yaml")),
+    ("assistant.yaml", include_str!("../../../../deploy/samples/assistant.yaml")),
+    ("triage.yaml", include_str!("../../../../deploy/samples/triage.yaml")),
+    ("embeddings.yaml", include_str!("../../../../deploy/samples/embeddings.yaml")),
+];
 
 /// The key that every scripted provider takes, and nobody else.
 const KEY: &str = "sk-demo";
@@ -50,7 +45,7 @@ pub(super) fn set_down(mock: &Mock, name: &str, down: bool) -> anyhow::Result<()
 
 /// The samples, compiled against the scripted providers.
 pub(super) fn routes(mock: &Mock) -> Compiled {
-    let mut objects = load_text("deploy/samples", SAMPLES).objects;
+    let mut objects = load_texts(SAMPLES).objects;
     let mut named = Vec::new();
     for key in &mut objects.keys {
         let spec = &mut key.object.spec;
