@@ -6,16 +6,34 @@ use crate::{
     usage::Tally,
 };
 use core::ops::Range;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use outrigger_core::{Dialect, Endpoint};
+use std::sync::LazyLock;
 
 /// Finish reasons with which providers say that they broke.
 const FAILED: [&[u8]; 3] = [b"error", b"insufficient_system_resource", b"network_error"];
 
-const USAGE: &str = "\"usage\"";
-const MODEL: &str = "\"model\"";
-const STOP_REASON: &str = "\"stop_reason\"";
-const FINISH_REASON: &str = "\"finish_reason\"";
+/// Searches for keys, made once. Inside a string the quotes of a key would be escaped, so a hit is a key.
+struct Keys {
+    error: Finder<'static>,
+    finish_reason: Finder<'static>,
+    model: Finder<'static>,
+    stop_reason: Finder<'static>,
+    usage: Finder<'static>,
+}
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
+    error: Finder::new("\"error\""),
+    finish_reason: Finder::new("\"finish_reason\""),
+    model: Finder::new("\"model\""),
+    stop_reason: Finder::new("\"stop_reason\""),
+    usage: Finder::new("\"usage\""),
+});
+
+/// Whether a member `error` may stand anywhere in the text.
+pub(crate) fn may_have_error(body: &[u8]) -> bool {
+    KEYS.error.find(body).is_some()
+}
 
 /// Facts of one answer, event by event or at once.
 #[derive(Clone, Debug)]
@@ -137,7 +155,7 @@ impl Facts {
         }
         let reason = match self.dialect {
             Dialect::OpenAi => last_finish_reason(tail),
-            Dialect::Anthropic => last_string(tail, STOP_REASON),
+            Dialect::Anthropic => last_string(tail, &KEYS.stop_reason),
         };
         if let Some(reason) = reason {
             self.finish(reason, &mut Found::default());
@@ -151,11 +169,11 @@ impl Facts {
         facts.told_usage();
         let reason = match (endpoint, dialect) {
             (Endpoint::Embeddings, _) => {
-                facts.report.model = last_string(tail, MODEL).and_then(owned);
+                facts.report.model = last_string(tail, &KEYS.model).and_then(owned);
                 return Some(facts.report);
             }
             (_, Dialect::OpenAi) => last_finish_reason(tail)?,
-            (_, Dialect::Anthropic) => last_string(tail, STOP_REASON)?,
+            (_, Dialect::Anthropic) => last_string(tail, &KEYS.stop_reason)?,
         };
         let mut found = Found::default();
         facts.finish(reason, &mut found);
@@ -390,7 +408,7 @@ impl Facts {
 
 /// The tally with the usage object of the outermost object.
 fn last_usage(before: &Tally, tail: &[u8]) -> Option<Tally> {
-    last_member(tail, USAGE, |reader| {
+    last_member(tail, &KEYS.usage, |reader| {
         let mut tally = before.clone();
         if reader.kind()? != Kind::Object {
             return Err(Malformed);
@@ -401,15 +419,16 @@ fn last_usage(before: &Tally, tail: &[u8]) -> Option<Tally> {
 }
 
 /// The value of a member of the outermost object that is a string.
-fn last_string<'a>(tail: &'a [u8], quoted: &str) -> Option<&'a [u8]> {
+fn last_string<'a>(tail: &'a [u8], quoted: &Finder<'_>) -> Option<&'a [u8]> {
     last_member(tail, quoted, Reader::string_or_skip)?
 }
 
 /// The finish reason of the last choice. It stands inside the choice, so only that its key is a key is certain: within a string its
 /// quotes would be escaped.
 fn last_finish_reason(tail: &[u8]) -> Option<&[u8]> {
-    let at = memmem::find_iter(tail, FINISH_REASON).last()?;
-    let value = tail.get(at + FINISH_REASON.len()..)?.trim_ascii_start();
+    let key = &KEYS.finish_reason;
+    let at = key.find_iter(tail).last()?;
+    let value = tail.get(at + key.needle().len()..)?.trim_ascii_start();
     Reader::new(value.strip_prefix(b":")?).string_or_skip().ok()?
 }
 

@@ -3,7 +3,7 @@
 //! the text in full: a bad number or a bad escape deep inside passes. It must never panic or slice outside of what it was given.
 
 use core::ops::Range;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem::Finder};
 use std::borrow::Cow;
 
 /// Deepest nesting of objects and arrays that is read: as many levels as [`Reader::skip`] has bits to remember their kinds.
@@ -372,10 +372,14 @@ pub(crate) fn comma_before(bytes: &[u8], to: usize) -> Option<usize> {
 ///
 /// Sound for valid JSON. A string cannot contain the key with both its quotes, as they would be escaped there; and where everything
 /// between the value and the end of the text are members of one object and its brace, that object is the outermost one.
-pub(crate) fn last_member<'a, T>(tail: &'a [u8], quoted: &str, mut read: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>) -> Option<T> {
+pub(crate) fn last_member<'a, T>(
+    tail: &'a [u8],
+    quoted: &Finder<'_>,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Option<T> {
     let mut hits = [None; 4];
     // More hits than a few only come where the key is a common word of the answer, and then the search is no use.
-    for (slot, hit) in hits.iter_mut().zip(memmem::find_iter(tail, quoted)) {
+    for (slot, hit) in hits.iter_mut().zip(quoted.find_iter(tail)) {
         *slot = Some(hit);
     }
     hits.into_iter().rev().flatten().find_map(|hit| {

@@ -2,16 +2,15 @@
 //! answer for an answer, and never parse more than it has to.
 
 use crate::{
-    facts::Facts,
+    facts::{Facts, may_have_error},
     json::{Kind, Malformed, Reader, unescape},
     report::Report,
 };
-use memchr::memmem;
 use outrigger_core::{Dialect, Endpoint};
 use thiserror::Error;
 
 /// How much of the end of an answer is searched for its usage and finish reason.
-const TAIL: usize = 1024;
+const TAIL: usize = 640;
 
 /// Why a body with status 200 is no answer. All but [`Error`](Self::Error) are of class `bad_response`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -60,8 +59,7 @@ pub fn inspect(dialect: Dialect, endpoint: Endpoint, body: &[u8]) -> Result<Repo
 /// An answer that is one for certain by its head, with what matters in its tail: its middle need not be walked over. `None` = not in that
 /// shape, read it whole.
 fn by_its_ends(dialect: Dialect, endpoint: Endpoint, body: &[u8]) -> Option<Report> {
-    // As a key it may stand anywhere; inside a string its quotes would be escaped.
-    if endpoint != Endpoint::Embeddings && memmem::find(body, b"\"error\"").is_some() {
+    if endpoint != Endpoint::Embeddings && may_have_error(body) {
         return None;
     }
     let list: &[u8] = match (endpoint, dialect) {

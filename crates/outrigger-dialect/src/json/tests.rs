@@ -36,7 +36,7 @@ fn brackets_must_match_and_may_not_nest_deeper_than_the_limit() {
 #[test]
 fn a_member_is_found_from_behind_only_at_the_top_level() {
     let found = |text: &str| {
-        last_member(text.as_bytes(), "\"usage\"", |reader| {
+        last_member(text.as_bytes(), &memchr::memmem::Finder::new("\"usage\""), |reader| {
             let value = reader.skip()?;
             Ok(String::from_utf8(reader.slice(value).to_vec()).unwrap())
         })
