@@ -5,10 +5,9 @@
 mod base_url;
 mod bytes;
 mod decimal;
-mod duration;
 
 pub(crate) use base_url::Shown;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use bytes::parse_bytes;
 pub use decimal::{Markup, parse_money, parse_ratio};
-pub use duration::parse_duration;
+pub use outrigger_core::parse_duration;
