@@ -1,1 +1,38 @@
-//! Process tests over real sockets.
+//! The harness of the process tests: the real `outrigger` binary, scripted providers, a plain HTTP client. A test writes its routes as YAML,
+//! sets the providers' behaviour, calls, and asserts on answers and on what reached the providers.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use outrigger_tests::{Plane, chat, provider, route};
+//! let mock = outrigger_tests::mock();
+//! let plane = Plane::start(&[provider(&mock, "a"), route("m", &["a"])]).await;
+//! let answer = plane.post("/v1/chat/completions", &chat("m", "hello")).await;
+//! assert_eq!(answer.status, 200);
+//! # }
+//! ```
+
+mod client;
+mod plane;
+mod yaml;
+
+pub use client::{Answer, Connection, chunked};
+pub use plane::{Plane, post, request};
+pub use yaml::{KEY, anthropic_provider, chat, messages, provider, provider_with, route, route_with, target};
+
+/// Scripted providers on a port of their own.
+///
+/// # Panics
+/// Where they cannot be started.
+#[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+pub fn mock() -> outrigger_mock::Mock {
+    outrigger_mock::Mock::local().expect("scripted providers")
+}
+
+/// Scripts the provider `name`; see the reference of behaviours for the fields.
+///
+/// # Panics
+/// Where `behaviour` is none.
+#[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+pub fn behave(mock: &outrigger_mock::Mock, name: &str, behaviour: serde_json::Value) {
+    mock.set(name, serde_json::from_value(behaviour).expect("a behaviour"));
+}

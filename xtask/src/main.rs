@@ -1,1 +1,48 @@
-fn main() {}
+//! The project's automation: `cargo xtask <command>`.
+//!
+//! Everything that a person or the continuous integration runs beside `cargo` itself is here, in Rust, so that it works wherever the
+//! toolchain works. It must never change a tracked file.
+#![expect(clippy::print_stdout, reason = "a program for a terminal: its output is its result")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a tool at the rim of the project reads the clock and the environment itself"
+)]
+
+mod bench;
+mod process;
+mod run;
+mod test;
+mod tidy;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Outrigger's automation.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every check and every suite, or only those that are named.
+    Test(test::Args),
+    /// Check the rules of the code base that no compiler checks.
+    Tidy,
+    /// Run what takes minutes and is run on purpose.
+    Run(run::Args),
+    /// Measure the data plane against a bare pass-through, in turn in one run.
+    Bench(bench::Args),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Args::parse().command {
+        Command::Test(args) => test::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -4,21 +4,34 @@
 //! both are arguments; so the data plane and a simulator under a virtual clock drive exactly the same decisions.
 //!
 //! ```text
-//! Table ──► Router::matching(call) ──► plan(…, &Health, now, seed) ──► Dispatch ──next/observe──► Step
+//! Table ──► Router::find(call) ──► plan(…, &Health, now, seed) ──► Dispatch ──next/observe──► Step
 //!   ▲                                        ▲                             │
 //! compiled from objects                 evidence, outlives tables  ◄───────┘
 //! ```
 #![no_std]
 extern crate alloc;
 
+pub mod dispatch;
+mod duration;
+pub mod health;
 pub mod outcome;
+pub mod plan;
 pub mod price;
+pub mod router;
 pub mod secret;
+mod seed;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod time;
 
+pub use dispatch::{Attempt, AttemptId, Dispatch, Step, Tried, Verdict};
+pub use duration::parse_duration;
+pub use health::{Health, KeyState, Slot, Slots, StreamEnd, TargetState, TargetView};
 pub use outcome::{Class, Outcome};
+pub use plan::{Plan, Ranked, Reason, Shape, plan};
 pub use price::{PicoUsd, Price, Usage};
+pub use router::{CallFacts, Matched, NoMatch, Router};
 pub use secret::Secret;
 pub use table::{
     Attempts, Auth, Balance, Baseline, Breaker, Candidate, Dialect, Endpoint, Match, ModelFacts, ModelPattern, Origin, PathPattern,

@@ -84,6 +84,8 @@ pub struct Outcome {
     pub until: Option<Tick>,
     /// A *reused* connection closed before any byte of a response: the idle-close race, not the provider's health.
     pub stale: bool,
+    /// This target cannot serve such a call, whatever its health: it is left out of this request, uncounted.
+    pub unsuited: bool,
 }
 
 impl Outcome {
@@ -93,6 +95,7 @@ impl Outcome {
             class,
             until: None,
             stale: false,
+            unsuited: false,
         }
     }
 }

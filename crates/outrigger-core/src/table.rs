@@ -297,10 +297,10 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(2),
-            response: Duration::from_secs(300),
-            first_token: Duration::from_secs(60),
-            between_tokens: Duration::from_secs(60),
-            total: Duration::from_secs(600),
+            response: Duration::from_mins(5),
+            first_token: Duration::from_mins(1),
+            between_tokens: Duration::from_mins(1),
+            total: Duration::from_mins(10),
         }
     }
 }

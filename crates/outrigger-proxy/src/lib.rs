@@ -1,3 +1,36 @@
-//! The data plane: accepts calls, drives attempts, streams answers, keeps the account.
+//! The data plane: accepts calls from the application beside it, drives attempts at providers, streams the answer, keeps the account.
+//!
+//! ```text
+//! client ─► connection ─► pipeline ─► upstream ─► provider
+//!                │            │
+//!          listing, passthrough   Snapshot (swapped atomically) · Health (outlives it) · pools (outlive both)
+//! ```
+//!
+//! [`Proxy`] is the whole of it: make one, [`install`](Proxy::install) a routing table, [`serve`](Proxy::serve) listeners.
 
+mod admin;
+mod app;
+mod body;
+mod budget;
+mod connection;
+mod fault;
+mod gauges;
+mod ledger;
+mod listing;
+mod metrics;
+mod passthrough;
+mod pipeline;
+mod proxy;
+mod record;
+mod settings;
+mod snapshot;
+mod source;
+mod surface;
+mod timer;
+mod tunnel;
 pub mod upstream;
+
+pub use admin::{Admin, Page};
+pub use proxy::Proxy;
+pub use settings::Settings;
+pub use snapshot::Unusable;

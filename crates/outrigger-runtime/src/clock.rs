@@ -27,6 +27,13 @@ impl Clock {
         u64::try_from(Instant::now().saturating_duration_since(self.zero).as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// The runtime's own instant `us` microseconds after the zero, for timers.
+    pub fn instant_at(&self, us: u64) -> Instant {
+        // A century is for ever; the sum of anything larger may not exist.
+        const CENTURY_US: u64 = 100 * 365 * 24 * 3600 * 1_000_000;
+        self.zero + std::time::Duration::from_micros(us.min(CENTURY_US))
+    }
+
     /// Milliseconds since 1970 by the system's calendar, 0 before it. May jump.
     #[expect(
         clippy::disallowed_methods,

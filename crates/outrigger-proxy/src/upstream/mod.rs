@@ -41,6 +41,7 @@ use pool::{Connection, Limits, Place, Pool};
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -342,6 +343,12 @@ impl<B> Destination<B> {
     /// The value of the `host` header that requests to it carry.
     pub fn host(&self) -> &HeaderValue {
         &self.pool.host
+    }
+}
+
+impl<B> fmt::Debug for Destination<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Destination").field(&self.pool.origin).finish()
     }
 }
 

@@ -1,0 +1,202 @@
+//! `ModelRoute`s, resolved except for their targets' places in the table.
+//!
+//! A target that cannot be used drops only itself, and a route without any stays: its clients must learn what is wrong, not that there is no
+//! such model.
+
+mod settings;
+mod targets;
+
+use super::{
+    Report,
+    index::{Index, Name, Named},
+    keys::Resolved,
+};
+use crate::{
+    catalog,
+    diagnostics::{nearest, quoted},
+    v1alpha1::{self, ModelRoute},
+};
+use outrigger_core::{Attempts, Baseline, Breaker, Endpoint, Match, ModelPattern, Timeouts};
+use std::collections::BTreeMap;
+
+/// A route on its way into the table.
+pub(super) struct Draft<'a> {
+    pub(super) name: Name<'a>,
+    pub(super) models: Vec<ModelPattern>,
+    pub(super) baseline: Option<Baseline>,
+    pub(super) rules: Vec<DraftRule<'a>>,
+    pub(super) attempts: Attempts,
+    pub(super) breaker: Breaker,
+}
+
+/// A rule on its way into the table.
+pub(super) struct DraftRule<'a> {
+    pub(super) name: &'a str,
+    pub(super) when: Match,
+    pub(super) candidates: Vec<DraftCandidate<'a>>,
+}
+
+/// A usable target of a rule.
+pub(super) struct DraftCandidate<'a> {
+    pub(super) key: Name<'a>,
+    /// Absent = as the client asks.
+    pub(super) model: Option<&'a str>,
+    pub(super) priority: u32,
+    pub(super) weight: u32,
+    pub(super) timeouts: Timeouts,
+}
+
+/// The routes in order of precedence.
+pub(super) fn draft<'a>(index: &'a Index<'a>, keys: &BTreeMap<Name<'a>, Resolved<'a>>, report: &mut Report) -> Vec<Draft<'a>> {
+    let mut claims = BTreeMap::new();
+    index
+        .routes
+        .iter()
+        .map(|route| one(index, keys, route, &mut claims, report))
+        .collect()
+}
+
+/// Who serves a pattern already: a route's name, and whether it has an age.
+type Claims<'a> = BTreeMap<ModelPattern, &'a Named<'a, ModelRoute>>;
+
+fn one<'a>(
+    index: &'a Index<'a>,
+    keys: &BTreeMap<Name<'a>, Resolved<'a>>,
+    route: &'a Named<'a, ModelRoute>,
+    claims: &mut Claims<'a>,
+    report: &mut Report,
+) -> Draft<'a> {
+    let spec = &route.object.spec;
+    let models = models(route, claims, report);
+    let timeouts = settings::timeouts(Timeouts::default(), spec.timeouts.as_ref());
+    let mut rules = Vec::new();
+    let mut all_taken_by = None;
+    for (at, rule) in spec.rules.iter().enumerate() {
+        let field = format!("spec.rules[{at}]");
+        let when = when(rule.when.as_ref());
+        if let Some(earlier) = all_taken_by {
+            let message = format!(
+                "no call ever reaches this rule: rule {} in front of it has no match and takes them all",
+                quoted(earlier)
+            );
+            report.warning(route.subject(), &field, message, "put rules without match last");
+        } else if when == Match::default() {
+            all_taken_by = Some(rule.name.as_str());
+        }
+        let place = targets::Place {
+            index,
+            keys,
+            route,
+            rule: &field,
+            patterns: &models,
+            timeouts,
+        };
+        let candidates = targets::candidates(&place, rule, &when, report);
+        if candidates.is_empty() {
+            let message = "none of this rule's targets can be used, so its calls fail";
+            report.error(
+                route.subject(),
+                &format!("{field}.targets"),
+                message,
+                "mend one of the targets, as said for each",
+            );
+        }
+        rules.push(DraftRule {
+            name: &rule.name,
+            when,
+            candidates,
+        });
+    }
+    Draft {
+        name: route.name,
+        models,
+        baseline: spec.baseline.as_ref().map(|baseline| self::baseline(route, baseline, report)),
+        rules,
+        attempts: settings::attempts(spec.attempts.as_ref()),
+        breaker: settings::breaker(spec.breaker.as_ref()),
+    }
+}
+
+/// The patterns that the route serves: its own, without those that an older route claims.
+fn models<'a>(route: &'a Named<'a, ModelRoute>, claims: &mut Claims<'a>, report: &mut Report) -> Vec<ModelPattern> {
+    let mut served = Vec::new();
+    for (at, model) in route.object.spec.models.iter().enumerate() {
+        let pattern = match model.strip_suffix('*') {
+            Some(start) => ModelPattern {
+                name: start.to_owned(),
+                prefix: true,
+            },
+            None => ModelPattern {
+                name: model.clone(),
+                prefix: false,
+            },
+        };
+        let Some(older) = claims.get(&pattern) else {
+            claims.insert(pattern.clone(), route);
+            served.push(pattern);
+            continue;
+        };
+        let (namespace, name) = older.name;
+        // Without a timestamp, age says nothing and the name decided.
+        let why = if older.age.0 {
+            "which comes first by name"
+        } else {
+            "which is older"
+        };
+        let message = format!(
+            "{} is claimed by ModelRoute {namespace}/{name} already, {why} and keeps serving it",
+            quoted(model)
+        );
+        let help = "remove the model from one of the two routes, or put both ways into one route as rules";
+        report.error(route.subject(), &format!("spec.models[{at}]"), message, help);
+    }
+    served
+}
+
+fn when(conditions: Option<&v1alpha1::Match>) -> Match {
+    let Some(conditions) = conditions else { return Match::default() };
+    let endpoint = |endpoint: &v1alpha1::Endpoint| match endpoint {
+        v1alpha1::Endpoint::Chat => Endpoint::Chat,
+        v1alpha1::Endpoint::Messages => Endpoint::Messages,
+        v1alpha1::Endpoint::Embeddings => Endpoint::Embeddings,
+    };
+    Match {
+        tasks: conditions.tasks.clone(),
+        headers: conditions
+            .headers
+            .iter()
+            .map(|header| (header.name.to_ascii_lowercase(), header.value.clone()))
+            .collect(),
+        metadata: conditions.metadata.clone(),
+        endpoints: conditions.endpoints.iter().map(endpoint).collect(),
+    }
+}
+
+/// What it would have cost: the catalogue's price, without any key's markup.
+fn baseline(route: &Named<'_, ModelRoute>, baseline: &v1alpha1::Baseline, report: &mut Report) -> Baseline {
+    let v1alpha1::Baseline { provider, model } = baseline;
+    let price = catalog::model(provider, model).and_then(|known| known.facts.price);
+    if price.is_none() {
+        let (field, what, near) = if catalog::provider(provider).is_none() {
+            let names = catalog::providers().iter().map(|provider| provider.name);
+            (
+                "spec.baseline.provider",
+                format!("there is no provider {}", quoted(provider)),
+                nearest(provider, names),
+            )
+        } else {
+            let names = catalog::models_of(provider).iter().map(|model| model.name);
+            let what = format!("the catalogue has no price of {} at {provider}", quoted(model));
+            ("spec.baseline.model", what, nearest(model, names))
+        };
+        let help = near.map_or_else(
+            || "`outrigger catalog` lists what is known".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        report.warning(route.subject(), field, format!("{what}, so no savings are counted"), help);
+    }
+    Baseline {
+        label: format!("{provider}/{model}"),
+        price,
+    }
+}

@@ -1,0 +1,183 @@
+//! Which targets of a rule can be used, and why the others cannot.
+
+use super::{
+    super::{
+        Report,
+        index::{Index, Name, Named},
+        keys::Resolved,
+        visible,
+    },
+    DraftCandidate, settings,
+};
+use crate::{
+    catalog,
+    diagnostics::{nearest, quoted},
+    v1alpha1::{AllowedFrom, ModelRoute, Rule, Target},
+};
+use outrigger_core::{Dialect, Endpoint, Match, ModelPattern, Timeouts};
+use std::collections::BTreeMap;
+
+/// Where the targets stand.
+pub(super) struct Place<'p, 'a> {
+    pub(super) index: &'a Index<'a>,
+    pub(super) keys: &'p BTreeMap<Name<'a>, Resolved<'a>>,
+    pub(super) route: &'a Named<'a, ModelRoute>,
+    /// The rule's path.
+    pub(super) rule: &'p str,
+    /// What the route may be asked for.
+    pub(super) patterns: &'p [ModelPattern],
+    /// The route's.
+    pub(super) timeouts: Timeouts,
+}
+
+/// The usable targets of `rule`; the others are reported.
+pub(super) fn candidates<'a>(place: &Place<'_, 'a>, rule: &'a Rule, when: &Match, report: &mut Report) -> Vec<DraftCandidate<'a>> {
+    let mut candidates = Vec::new();
+    for (at, target) in rule.targets.iter().enumerate() {
+        let field = format!("{}.targets[{at}]", place.rule);
+        let name = (
+            target.key_ref.namespace.as_deref().unwrap_or(place.index.namespace),
+            target.key_ref.name.as_str(),
+        );
+        let Some(key) = key(place, name, target, &field, report) else {
+            continue;
+        };
+        remarks(place, key, target, when, &field, report);
+        candidates.push(DraftCandidate {
+            key: name,
+            model: target.model.as_deref(),
+            priority: target.priority,
+            weight: target.weight,
+            timeouts: settings::timeouts(place.timeouts, target.timeouts.as_ref()),
+        });
+    }
+    candidates
+}
+
+/// The key that a target names, if it may and can be used.
+fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, target: &Target, field: &str, report: &mut Report) -> Option<&'p Resolved<'a>> {
+    let about = place.route.subject();
+    let (home, key) = name;
+    let shown = quoted(&format!("{home}/{key}"));
+    let field = format!("{field}.keyRef");
+    let Some(written) = place.index.keys.get(&name) else {
+        if place.index.rejected_keys.contains(&name) {
+            report.error(
+                about,
+                &field,
+                format!("ProviderKey {shown} cannot be used"),
+                "mend what is reported for it",
+            );
+        } else {
+            let help = elsewhere(place.index, name, target);
+            report.error(about, &format!("{field}.name"), format!("there is no ProviderKey {shown}"), help);
+        }
+        return None;
+    };
+    if !visible::allowed(place.index, home, &written.object.spec.allowed_namespaces) {
+        let own = place.index.namespace;
+        let message = format!("ProviderKey {shown} does not allow routes of namespace {own}");
+        let by_label = written.object.spec.allowed_namespaces.from == AllowedFrom::Selector;
+        let help = if !by_label || visible::labels_known(place.index) {
+            format!("let its owner allow it under allowedNamespaces, or use a key of {own}")
+        } else {
+            format!("let its owner allow it under allowedNamespaces, or load the manifest of Namespace {own}, whose labels decide")
+        };
+        report.error(about, &format!("{field}.namespace"), message, help);
+        return None;
+    }
+    match place.keys.get(&name) {
+        Some(resolved) if resolved.usable => Some(resolved),
+        Some(_) => {
+            report.error(
+                about,
+                &field,
+                format!("ProviderKey {shown} has no usable key"),
+                "mend what is reported for it",
+            );
+            None
+        }
+        None => {
+            report.error(
+                about,
+                &field,
+                format!("ProviderKey {shown} cannot be used"),
+                "mend what is reported for it",
+            );
+            None
+        }
+    }
+}
+
+/// What was probably meant by a key that does not exist.
+fn elsewhere(index: &Index<'_>, (home, key): Name<'_>, target: &Target) -> String {
+    let in_home = || index.keys.keys().filter(|name| name.0 == home).map(|name| name.1);
+    if let Some(near) = nearest(key, in_home()) {
+        return format!("did you mean `{near}`?");
+    }
+    if target.key_ref.namespace.is_none()
+        && let Some((other, _)) = index.keys.keys().find(|name| name.1 == key)
+    {
+        return format!("there is one in namespace {other}: add namespace: {other} here");
+    }
+    let known: Vec<&str> = in_home().collect();
+    if known.is_empty() {
+        format!("create it in namespace {home}, or name another namespace")
+    } else {
+        format!("the keys of namespace {home} are {}", known.join(", "))
+    }
+}
+
+/// What works, but hardly as meant.
+fn remarks(place: &Place<'_, '_>, key: &Resolved<'_>, target: &Target, when: &Match, field: &str, report: &mut Report) {
+    let about = place.route.subject();
+    if key.provider.dialect == Dialect::Anthropic && when.endpoints == [Endpoint::Embeddings] {
+        let message = format!("{} speaks the anthropic dialect, which has no embeddings", key.provider.label);
+        report.warning(about, &format!("{field}.keyRef"), message, "name a key of a provider that has them");
+    }
+    let provider = key.provider.provider.as_str();
+    match &target.model {
+        Some(model) => known(place, key, model, &format!("{field}.model"), report),
+        None => {
+            for pattern in place.patterns.iter().filter(|pattern| !pattern.prefix) {
+                known(place, key, &pattern.name, field, report);
+            }
+        }
+    }
+    if let Some(model) = target.model.as_deref().and_then(|model| catalog::model(provider, model))
+        && model.mode == catalog::Mode::Responses
+    {
+        let message = format!(
+            "{} is served by {provider} on /responses only, which routes do not reach",
+            quoted(model.name)
+        );
+        report.warning(about, &format!("{field}.model"), message, "name a chat model");
+    }
+}
+
+/// Says so where a model's price or the model itself is not known.
+fn known(place: &Place<'_, '_>, key: &Resolved<'_>, model: &str, field: &str, report: &mut Report) {
+    let about = place.route.subject();
+    let (provider, label) = (key.provider.provider.as_str(), &key.provider.label);
+    let facts = key.prices.facts(provider, model);
+    if place.route.object.spec.baseline.is_some() && facts.as_ref().is_none_or(|facts| facts.price.is_none()) {
+        let message = format!(
+            "no price of {} at {label} is known, so its calls count in no savings",
+            quoted(model)
+        );
+        let help = format!("state it under pricing.overrides of ProviderKey {label}, or correct the model's name");
+        report.warning(about, field, message, help);
+    } else if facts.is_none() && provider != "custom" {
+        let names = catalog::models_of(provider).iter().map(|model| model.name);
+        let help = match nearest(model, names) {
+            Some(near) => format!("if `{near}` was meant, write that; otherwise nothing is to be done"),
+            None => "its calls work, but their window and price are unknown; pricing.overrides can state the price".to_owned(),
+        };
+        report.note(
+            about,
+            field,
+            format!("the catalogue does not know {} at {provider}", quoted(model)),
+            help,
+        );
+    }
+}

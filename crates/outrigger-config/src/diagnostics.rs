@@ -1,0 +1,176 @@
+//! What is wrong with the configuration, in words for the person who wrote it.
+//!
+//! A diagnostic names the object, the field, what is wrong and what to write instead. It must never quote a key's bytes.
+
+use core::fmt;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The object as `Kind namespace/name`, or the file where no object could be made out.
+    pub object: String,
+    /// Where the field was written, if it came from a file.
+    pub source: Option<Source>,
+    /// The field's path, such as `spec.rules[0].targets[1].keyRef.name`; empty where the object as a whole is meant.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead; empty where the message says it.
+    pub help: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The API server would refuse it, or it does not work as written.
+    Error,
+    /// It works, but hardly as meant.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// The file's path as it was given.
+    pub file: Arc<str>,
+    /// Counted from 1.
+    pub line: u32,
+}
+
+/// Where the fields of one object were written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origins {
+    file: Arc<str>,
+    /// By field path; the empty path is the object itself.
+    lines: BTreeMap<String, u32>,
+}
+
+impl Severity {
+    /// `error`, `warning` or `note`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+impl Origins {
+    pub(crate) fn new(file: Arc<str>, lines: BTreeMap<String, u32>) -> Self {
+        Self { file, lines }
+    }
+
+    /// The line of `field`, or of the closest field around it that was written.
+    pub fn of(&self, field: &str) -> Source {
+        let mut path = field;
+        let line = loop {
+            if let Some(line) = self.lines.get(path) {
+                break *line;
+            }
+            match path.rfind(['.', '[']).and_then(|at| path.split_at_checked(at)) {
+                Some((around, _)) => path = around,
+                None => break self.lines.get("").copied().unwrap_or(1),
+            }
+        };
+        Source {
+            file: Arc::clone(&self.file),
+            line,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.severity.as_str(), self.object)?;
+        if !self.field.is_empty() {
+            write!(f, ", {}", self.field)?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let Some(source) = &self.source {
+            write!(f, "\n   --> {source}")?;
+        }
+        if !self.help.is_empty() {
+            write!(f, "\n  help: {}", self.help)?;
+        }
+        Ok(())
+    }
+}
+
+/// `value` in quotes, shortened, without control characters: what a message may show of what somebody wrote.
+pub(crate) fn quoted(value: &str) -> String {
+    const MOST: usize = 64;
+    let mut shown: String = value
+        .chars()
+        .take(MOST)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect();
+    if value.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    format!("`{shown}`")
+}
+
+/// The member of `known` that `typo` most likely means.
+pub(crate) fn nearest<'a>(typo: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typo = typo.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&typo, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= 1.max(name.len().min(typo.len()) / 3))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Sorts by severity, object and field, and drops repetitions.
+pub(crate) fn tidy(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diagnostics.sort();
+    diagnostics.dedup();
+    diagnostics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_finds_the_name_that_was_meant() {
+        let known = ["baseURL", "dialect", "headers", "caBundle"];
+        for (typo, meant) in [
+            ("baseUrl", Some("baseURL")),
+            ("dialct", Some("dialect")),
+            ("header", Some("headers")),
+            ("cabundel", Some("caBundle")),
+            ("timeout", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(typo, known), meant, "{typo}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_was_not_written_shows_the_line_around_it() {
+        let lines = [("", 3), ("spec", 5), ("spec.rules[0]", 7)].map(|(path, line)| (path.to_owned(), line));
+        let origins = Origins::new("a.yaml".into(), lines.into());
+        for (field, line) in [("spec.rules[0].targets[1].model", 7), ("spec.models", 5), ("status", 3), ("", 3)] {
+            assert_eq!(origins.of(field).line, line, "{field}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_shown_short_and_harmless() {
+        assert_eq!(quoted("a\u{1b}[31m\nb"), "`a\\u{1b}[31m\\nb`");
+        assert_eq!(quoted(&"x".repeat(100)).chars().count(), 64 + 3);
+    }
+}

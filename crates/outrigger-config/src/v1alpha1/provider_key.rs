@@ -1,0 +1,232 @@
+//! `ProviderKey`: a provider, where it lives, and the ring of keys that it accepts.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A provider of models, where it lives, and the ring of keys that it accepts.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "outrigger.dev",
+    version = "v1alpha1",
+    kind = "ProviderKey",
+    plural = "providerkeys",
+    shortname = "pk",
+    category = "outrigger",
+    namespaced,
+    status = "ProviderKeyStatus",
+    derive = "PartialEq",
+    doc = "A provider of models, where it lives, and the ring of keys that it accepts.",
+    printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.provider"}"#,
+    printcolumn = r#"{"name":"Accepted","type":"string","jsonPath":".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name":"Valid","type":"string","jsonPath":".status.conditions[?(@.type==\"KeyValid\")].status"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderKeySpec {
+    /// A provider of the catalogue (`outrigger catalog` lists them), such as `openai`, or `custom` for any other host that speaks one of the
+    /// known dialects.
+    #[schemars(length(min = 1, max = 63))]
+    pub provider: String,
+    /// Where the provider lives and what it speaks. Optional for a provider of the catalogue; `custom` needs `baseURL` and `dialect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<ProviderEndpoint>,
+    /// How the provider knows us.
+    #[serde(default)]
+    pub auth: Auth,
+    /// The key ring: calls are spread over its keys by weight, and a key that is refused or out of money is passed over. Absent where
+    /// `auth.type` is `None`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub keys: Vec<RingEntry>,
+    /// What its models cost where that is not what the catalogue says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<Pricing>,
+    /// Endpoints that are forwarded to it as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passthrough: Option<Passthrough>,
+    /// Namespaces whose routes may use it. Allowing a namespace discloses the keys to it.
+    #[serde(default)]
+    pub allowed_namespaces: AllowedNamespaces,
+}
+
+/// Where a provider lives and what it speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderEndpoint {
+    /// Everything in front of `/chat/completions`, `/messages` or `/embeddings`, such as `https://eu.api.openai.com/v1`. No user info, query
+    /// or fragment. Default: the catalogue's.
+    #[serde(rename = "baseURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub base_url: Option<String>,
+    /// The wire format that is spoken there. Default: the catalogue's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
+    /// Request headers to add to every call, such as `OpenAI-Organization`. Never a credential: keys come from Secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 512}))]
+    pub headers: BTreeMap<String, String>,
+    /// Certificate authorities to trust beside the public ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<CaBundle>,
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// OpenAI's API and whatever speaks it.
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// Anthropic's Messages API.
+    Anthropic,
+}
+
+/// Certificate authorities, PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaBundle {
+    /// The entry of a ConfigMap of the same namespace that holds them.
+    pub config_map_ref: DataKeyRef,
+}
+
+/// One entry of a Secret or ConfigMap in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct DataKeyRef {
+    /// The object's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key under its `data`.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// How a provider knows us.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Auth {
+    /// `APIKey`: by one of `keys`, in the header that the dialect prescribes. `None`: not at all.
+    #[serde(rename = "type", default)]
+    pub kind: AuthType,
+}
+
+/// The ways of [`Auth`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AuthType {
+    /// By one of the ring's keys.
+    #[default]
+    #[serde(rename = "APIKey")]
+    ApiKey,
+    /// Not at all.
+    None,
+}
+
+/// One key of a ring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RingEntry {
+    /// Its name inside the ring, as metrics and status show it.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The entry of a Secret of the same namespace that holds its bytes.
+    pub secret_ref: DataKeyRef,
+    /// Its share of the calls beside the other keys. Default: 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Prices that differ from the catalogue's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pricing {
+    /// Percent on top of the catalogue's prices, as a string: `"7"`, or `"-2.5"` for a discount. -100 to 1000, four decimals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 10))]
+    pub markup_percent: Option<String>,
+    /// Prices of single models; the markup does not apply to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["model"]))]
+    pub overrides: Vec<PriceOverride>,
+}
+
+/// The price of one model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceOverride {
+    /// The provider's name of the model.
+    #[schemars(length(min = 1, max = 128))]
+    pub model: String,
+    /// US dollars per million input tokens, as a string: `"2.5"`. At most six decimals.
+    #[serde(rename = "inputPerMTok")]
+    #[schemars(length(min = 1, max = 13))]
+    pub input_per_mtok: String,
+    /// US dollars per million output tokens, as a string: `"10"`. At most six decimals.
+    #[serde(rename = "outputPerMTok")]
+    #[schemars(length(min = 1, max = 13))]
+    pub output_per_mtok: String,
+}
+
+/// Endpoints that are forwarded as they are: bytes, key and timeouts, but no routing and no failover.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Passthrough {
+    /// Paths without `/v1`: exact, such as `/files`, or everything below one with a trailing `/*`, such as `/images/*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub paths: Vec<String>,
+}
+
+/// Namespaces whose routes may use a key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AllowedNamespaces {
+    /// `Same`: the key's own. `All`: every one. `Selector`: those whose labels match `selector`.
+    #[serde(default)]
+    pub from: AllowedFrom,
+    /// Labels of the namespaces that are allowed; with `from: Selector` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// The ways of [`AllowedNamespaces`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AllowedFrom {
+    /// The object's own namespace.
+    #[default]
+    Same,
+    /// Every namespace.
+    All,
+    /// Namespaces by label.
+    Selector,
+}
+
+/// What became of a `ProviderKey`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderKeyStatus {
+    /// `Accepted`, `ResolvedRefs`, `Programmed`, `KeyValid`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// One per key of the ring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub keys: Vec<KeyStatus>,
+}
+
+/// What became of one key of a ring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyStatus {
+    /// Its name inside the ring.
+    pub name: String,
+    /// Which bytes are meant: eight hex digits of their SHA-256.
+    pub version: String,
+    /// Where it is in its life.
+    pub state: String,
+    /// Since when.
+    pub since: Time,
+}

@@ -1,0 +1,197 @@
+//! Raw evidence in one-second buckets. It says what happened, never what that means.
+//!
+//! *Window.* The last 60 s, stretched to as much as 10 min while it holds fewer than 20 samples, so that a client with five calls a
+//! minute still learns. The stretch is a matter of what is thrown away: a second leaves when it is older than 10 min, or older than
+//! 60 s and not needed for the 20. Only seconds that saw something take room, so [`SECONDS`] of them hold any window.
+//!
+//! *Size.* A bucket of times keeps at most [`KEPT`] of a second's samples (a reservoir, each then standing for its share of the second),
+//! so [`Samples`] never exceeds about 5 KiB and [`Tally`] 1 KiB, however long or busy the process.
+//!
+//! *Quantiles* are read from a grid of whole percents, rounded up (99.9 % is the greatest sample), and worked out again when a second
+//! has passed or 16 samples have come, not at each question.
+
+use crate::{Tick, seed};
+use alloc::{collections::VecDeque, vec::Vec};
+use core::time::Duration;
+
+/// Seconds that always count.
+const WINDOW: u32 = 60;
+/// Seconds that count where traffic is thin.
+const STRETCHED: u32 = 600;
+/// Samples below which the window stretches; also what it takes to know a quantile's tail.
+pub(super) const NEEDED: u32 = 20;
+/// Most seconds that are kept.
+const SECONDS: usize = 64;
+/// Most samples that are kept of one second.
+const KEPT: usize = 16;
+/// New samples after which a cached quantile is worked out again within the same second.
+const FRESH: u32 = 16;
+/// How long any evidence counts.
+pub(super) const MEMORY: Duration = Duration::from_secs(STRETCHED as u64);
+
+/// Outcomes: how many attempts succeeded and failed.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    seconds: VecDeque<Count>,
+    ok: u32,
+    failed: u32,
+}
+
+#[derive(Debug)]
+struct Count {
+    at: u32,
+    ok: u32,
+    failed: u32,
+}
+
+impl Tally {
+    pub(super) fn record(&mut self, ok: bool, now: Tick) {
+        let at = second(now);
+        if self.seconds.back().is_none_or(|last| last.at < at) {
+            self.seconds.push_back(Count { at, ok: 0, failed: 0 });
+        }
+        let Some(last) = self.seconds.back_mut() else { return };
+        let (all, here) = if ok {
+            (&mut self.ok, &mut last.ok)
+        } else {
+            (&mut self.failed, &mut last.failed)
+        };
+        *all = all.saturating_add(1);
+        *here = here.saturating_add(1);
+        while let Some(first) = self.seconds.front() {
+            if !leaves(at, first.at, first.ok + first.failed, self.ok + self.failed, self.seconds.len()) {
+                break;
+            }
+            self.ok = self.ok.saturating_sub(first.ok);
+            self.failed = self.failed.saturating_sub(first.failed);
+            self.seconds.pop_front();
+        }
+    }
+
+    /// (attempts, failed among them) of the window; nothing where the newest is out of memory.
+    pub(super) fn counts(&self, now: Tick) -> (u32, u32) {
+        match self.seconds.back() {
+            Some(last) if remembered(last.at, now) => (self.ok + self.failed, self.failed),
+            _ => (0, 0),
+        }
+    }
+}
+
+/// Times, in microseconds.
+#[derive(Debug, Default)]
+pub(super) struct Samples {
+    seconds: VecDeque<Second>,
+    seen: u32,
+    fresh: u32,
+    worked_out: u32,
+    /// The value at each whole percent from 0 to 100; empty while there is none.
+    grid: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Second {
+    at: u32,
+    seen: u32,
+    kept: [u32; KEPT],
+}
+
+impl Samples {
+    pub(super) fn record(&mut self, time: Duration, now: Tick) {
+        let at = second(now);
+        if self.seconds.back().is_none_or(|last| last.at < at) {
+            let kept = [0; KEPT];
+            self.seconds.push_back(Second { at, seen: 0, kept });
+        }
+        let Some(last) = self.seconds.back_mut() else { return };
+        let order = u64::from(last.seen);
+        last.seen = last.seen.saturating_add(1);
+        // Algorithm R; the order inside the second is variety enough for a seed.
+        let place = if last.seen as usize <= KEPT {
+            order
+        } else {
+            seed::below(u64::from(at), order, order + 1)
+        };
+        if let Some(slot) = usize::try_from(place).ok().and_then(|place| last.kept.get_mut(place)) {
+            *slot = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        }
+        self.seen = self.seen.saturating_add(1);
+        self.fresh = self.fresh.saturating_add(1);
+        while let Some(first) = self.seconds.front() {
+            if !leaves(at, first.at, first.seen, self.seen, self.seconds.len()) {
+                break;
+            }
+            self.seen = self.seen.saturating_sub(first.seen);
+            self.seconds.pop_front();
+        }
+        if self.seen <= NEEDED || self.fresh >= FRESH || self.worked_out != at {
+            self.work_out(at);
+        }
+    }
+
+    /// How many samples the window holds.
+    pub(super) fn count(&self, now: Tick) -> u32 {
+        if self.seconds.back().is_some_and(|last| remembered(last.at, now)) {
+            self.seen
+        } else {
+            0
+        }
+    }
+
+    /// The quantile at `ppm` millionths.
+    pub(super) fn quantile(&self, ppm: u32, now: Tick) -> Option<Duration> {
+        if self.count(now) == 0 {
+            return None;
+        }
+        let percent = ppm.min(1_000_000).div_ceil(10_000);
+        let value = self.grid.get(usize::try_from(percent).ok()?)?;
+        Some(Duration::from_micros(u64::from(*value)))
+    }
+
+    /// Everything so far is of another time.
+    pub(super) fn forget(&mut self) {
+        self.seconds.clear();
+        self.seen = 0;
+    }
+
+    fn work_out(&mut self, at: u32) {
+        self.fresh = 0;
+        self.worked_out = at;
+        let mut weighted: Vec<(u32, u32)> = Vec::with_capacity(self.seconds.len().saturating_mul(KEPT));
+        let mut total = 0u64;
+        for second in &self.seconds {
+            let kept = KEPT.min(second.seen as usize);
+            // In sixteenths of a sample, so that a share of 17/16 is not rounded away.
+            let weight = second.seen.saturating_mul(16) / u32::try_from(kept.max(1)).unwrap_or(1);
+            weighted.extend(second.kept.iter().take(kept).map(|&value| (value, weight)));
+            total += u64::from(weight) * kept as u64;
+        }
+        weighted.sort_unstable();
+        self.grid.resize(101, 0);
+        let mut samples = weighted.iter();
+        let (mut passed, mut value) = (0u64, 0);
+        for (percent, place) in (0u64..).zip(&mut self.grid) {
+            while passed * 100 < total * percent.max(1) {
+                let Some(&(next, weight)) = samples.next() else { break };
+                value = next;
+                passed += u64::from(weight);
+            }
+            *place = value;
+        }
+    }
+}
+
+fn leaves(now: u32, at: u32, held: u32, all: u32, seconds: usize) -> bool {
+    let age = now.saturating_sub(at);
+    age > STRETCHED || seconds > SECONDS || (age > WINDOW && all.saturating_sub(held) >= NEEDED)
+}
+
+fn remembered(at: u32, now: Tick) -> bool {
+    second(now).saturating_sub(at) <= STRETCHED
+}
+
+fn second(now: Tick) -> u32 {
+    u32::try_from(now.0 / 1_000_000).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Evidence of one target on calls of one kind: one prompt-size class, streamed or unary. Short and long prompts, first tokens and whole
+//! answers are never mixed into one figure.
+
+use super::{
+    buckets::{MEMORY, NEEDED, Samples},
+    probation::{Probation, Returned},
+};
+use crate::{
+    Tick,
+    plan::Shape,
+    table::{Breaker, SlowOf, SlowRule},
+};
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+/// Prompt-size classes: below 4,096 and 32,768 reference tokens, and more.
+const CLASSES: usize = 3;
+/// How many lanes a target has.
+pub(super) const LANES: usize = 2 * CLASSES;
+/// Start times that are kept of attempts in flight; beyond it (an overload by itself) attempts run uncounted.
+const WAITING: usize = 4_096;
+/// Age at which an attempt in flight is no longer believed in.
+const LOST: Duration = Duration::from_hours(1);
+/// Overdue attempts that make a target suspect.
+pub(super) const OVERDUE: usize = 3;
+/// No learnt time below it makes an attempt overdue.
+const FLOOR: Duration = Duration::from_millis(250);
+/// What an attempt may take while nothing is learnt and the route says nothing.
+const UNLEARNT: Duration = Duration::from_secs(2);
+/// How much longer a model that thinks first may take.
+pub(crate) const REASONING: u32 = 10;
+/// Samples below which a target is not called slow.
+const JUDGED: u32 = 10;
+
+/// The lane of a call: an index below [`LANES`].
+pub(crate) fn lane_of(shape: Shape) -> usize {
+    let class = match shape.prompt_tokens {
+        0..4_096 => 0,
+        4_096..32_768 => 1,
+        32_768.. => 2,
+    };
+    2 * class + usize::from(shape.stream)
+}
+
+fn remembered(known: Option<(Duration, Tick)>, now: Tick) -> Option<Duration> {
+    known.filter(|(_, at)| now.since(*at) <= MEMORY).map(|(time, _)| time)
+}
+
+fn streams(lane: usize) -> bool {
+    lane % 2 == 1
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    /// To the first content of a stream; the whole of a unary answer.
+    pub(super) first: Samples,
+    /// The whole of a stream.
+    total: Samples,
+    /// Between the tokens of a stream.
+    per_token: Samples,
+    /// Start times of the attempts in flight, oldest first.
+    waiting: VecDeque<Tick>,
+    /// The latest start of an attempt that finished in time: whatever started before it has been overtaken.
+    overtaken: Option<Tick>,
+    /// The 99 % time to first content of a time without trouble, and when that was last so.
+    learnt: Option<(Duration, Tick)>,
+    /// The slowest answer since anything was last learnt, and when the last came: all there is to go by before that, and after ten
+    /// minutes of trouble.
+    slowest: Option<(Duration, Tick)>,
+    /// Being slow, while some route finds it so, with that route's rule.
+    pub(super) slow: Option<(SlowRule, Probation)>,
+    /// When it last was no longer.
+    pub(super) returned: Option<Returned>,
+}
+
+impl Lane {
+    pub(super) fn start(&mut self, now: Tick) {
+        // Nobody waits that long: its end got lost with the task that drove it.
+        while self.waiting.front().is_some_and(|start| now.since(*start) > LOST) {
+            self.waiting.pop_front();
+        }
+        if self.waiting.len() < WAITING {
+            let at = self.waiting.partition_point(|start| *start <= now);
+            self.waiting.insert(at, now);
+        }
+    }
+
+    pub(super) fn stop(&mut self, started: Tick) {
+        if let Ok(at) = self.waiting.binary_search(&started) {
+            self.waiting.remove(at);
+        }
+    }
+
+    /// An attempt brought content after `took`. `calm`: nothing is held against the target, so that this is how it is when all is well.
+    pub(super) fn content(&mut self, started: Tick, took: Duration, patience: Duration, calm: bool, now: Tick) {
+        self.first.record(took, now);
+        if took <= patience {
+            self.overtaken = self.overtaken.max(Some(started));
+        }
+        if calm
+            && self.slow.is_none()
+            && self.first.count(now) >= NEEDED
+            && let Some(p99) = self.first.quantile(990_000, now)
+        {
+            self.learnt = Some((p99, now));
+            self.slowest = None;
+        } else {
+            let known = remembered(self.slowest, now).unwrap_or_default();
+            self.slowest = Some((took.max(known), now));
+        }
+    }
+
+    /// A stream ended well.
+    pub(super) fn complete(&mut self, total: Duration, per_token: Option<Duration>, now: Tick) {
+        self.total.record(total, now);
+        if let Some(time) = per_token {
+            self.per_token.record(time, now);
+        }
+    }
+
+    /// How long an attempt may go without content before it is overdue.
+    ///
+    /// What was learnt, else the route's threshold; but then never less than the slowest answer seen, or a target whose answers simply
+    /// are long would stay suspect and never be learnt.
+    pub(super) fn patience(&self, lane: usize, breaker: &Breaker, reasoning: bool, now: Tick) -> Duration {
+        if let Some(p99) = remembered(self.learnt, now) {
+            return p99.max(FLOOR);
+        }
+        let asked = breaker.slow.filter(|rule| match rule.of {
+            SlowOf::FirstContent => true,
+            SlowOf::Total => !streams(lane),
+            SlowOf::PerToken => false,
+        });
+        let start = asked.map_or(UNLEARNT, |rule| rule.threshold);
+        let start = start.saturating_mul(if reasoning { REASONING } else { 1 });
+        remembered(self.slowest, now).unwrap_or_default().max(start)
+    }
+
+    /// Attempts that are older than `patience` and have not been overtaken, counted up to [`OVERDUE`].
+    pub(super) fn overdue(&self, patience: impl FnOnce() -> Duration, now: Tick) -> usize {
+        if self.waiting.is_empty() {
+            return 0;
+        }
+        let patience = patience();
+        let first = self.waiting.partition_point(|start| Some(*start) <= self.overtaken);
+        let rest = self.waiting.iter().skip(first).take(OVERDUE);
+        rest.take_while(|start| now.since(**start) > patience).count()
+    }
+
+    /// The time that `rule` looks at; `None` = not known well enough to judge.
+    pub(super) fn latency(&self, lane: usize, rule: &SlowRule, now: Tick) -> Option<Duration> {
+        let samples = match rule.of {
+            SlowOf::Total if streams(lane) => &self.total,
+            SlowOf::FirstContent | SlowOf::Total => &self.first,
+            SlowOf::PerToken => &self.per_token,
+        };
+        (samples.count(now) >= JUDGED)
+            .then(|| samples.quantile(rule.quantile_ppm, now))
+            .flatten()
+    }
+
+    /// Takes an attempt's end into the way back from being slow: a time of some kind, or none where it failed.
+    pub(super) fn judge(&mut self, started: Tick, time: Option<(SlowOf, Duration)>, probe: bool, now: Tick) {
+        let Some((rule, probation)) = &mut self.slow else { return };
+        if started < probation.since || time.is_some_and(|(of, _)| of != rule.of) {
+            return;
+        }
+        if time.is_none_or(|(_, time)| time > rule.threshold) {
+            probation.failed(probe, now);
+        } else if probation.succeeded(probe, now) {
+            self.returned = Some(probation.returned(now));
+            self.slow = None;
+            self.forget();
+        }
+    }
+
+    /// What was seen is of another time; what is in flight is not held against the target any more.
+    pub(super) fn recover(&mut self, now: Tick) {
+        self.overtaken = self.overtaken.max(Some(now));
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.first.forget();
+        self.total.forget();
+        self.per_token.forget();
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}

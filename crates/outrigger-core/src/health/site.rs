@@ -1,0 +1,345 @@
+//! What is known of one model at one place, whatever key is used: is it down, slow, overloaded, on its way back? It never blames a target
+//! for what is the caller's or a key's fault.
+//!
+//! *Why per model and place, not per key.* A provider that is down or slow is so for all its keys. Were each key to learn that alone, a
+//! ring of twenty would burn twenty times the calls. What does differ by key (refusal, money, rate) the provider says in words, and
+//! `keys` keeps it apart.
+//!
+//! *Down* is any of three, each of which sees what the others cannot:
+//! - a streak: the last [`STREAK`] attempts all failed. It needs no traffic to speak of, so a pod with a call a minute leaves a dead
+//!   provider after three calls; at a natural error rate of 1 % it is wrong once in a million attempts. A success counts from when
+//!   its attempt started: those under way when an outage begins do not hide it.
+//! - a rate: of at least [`RATED`] attempts of the window more than the route's share failed. It sees a provider that fails half its
+//!   calls, which seldom makes a streak.
+//! - a hang: [`OVERDUE`] attempts in flight are older than what is usual and none that started after them has finished in time. It
+//!   sees a provider that answers nothing at all, of which the other two learn only when the clocks run out.
+//!
+//! *Slow* is a route's own word: its quantile against its threshold. It demotes, it never bars.
+//!
+//! Streak and hang concern every route, rate and slow only those whose thresholds are crossed. The way back is shared: two routes do not
+//! probe twice; after three good probes what was seen before is forgotten.
+
+use super::{
+    buckets::{MEMORY, Tally},
+    lane::{LANES, Lane, OVERDUE},
+    probation::{Probation, Returned, WANTED, WHOLE},
+};
+use crate::{Class, Tick, table::Breaker};
+use core::time::Duration;
+
+/// Failures in a row that take a target out.
+const STREAK: u32 = 3;
+/// Attempts from which a failure rate is believed.
+const RATED: u32 = 10;
+/// The same while a target is on its way back: the three good probes and one more.
+const RATED_RETURNING: u32 = 4;
+/// The failure rate, in millionths, where the route names none.
+const RATE: u32 = 200_000;
+/// The longest that a word about overload is believed.
+const OVERLOAD: Duration = Duration::from_mins(1);
+
+/// Why a target is left alone by everybody or by some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// By routes whose error rate is crossed.
+    Rate,
+    /// By all: a streak or a hang.
+    Every,
+}
+
+/// How a target stands for one route and one kind of call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) grade: Grade,
+    /// Down or slow: a probe may be sent.
+    pub(crate) due: bool,
+    /// Down: it is being asked, or may be.
+    pub(crate) half_open: bool,
+    /// The share, in millionths, that it should get of what would come to it.
+    pub(crate) share: u64,
+    /// The time that the route's slow rule looks at.
+    pub(crate) latency: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grade {
+    Up,
+    Slow,
+    Down,
+    Overloaded(Tick),
+}
+
+impl Standing {
+    /// Of a target of which nothing is known.
+    pub(crate) const UNKNOWN: Self = Self {
+        grade: Grade::Up,
+        due: false,
+        half_open: false,
+        share: WHOLE,
+        latency: None,
+    };
+}
+
+/// Whose eyes: a route's thresholds and what is known of the model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) breaker: &'a Breaker,
+    pub(crate) lane: usize,
+    pub(crate) reasoning: bool,
+}
+
+/// How an attempt ended for the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) class: Class,
+    pub(super) until: Option<Tick>,
+    pub(super) started: Tick,
+    pub(super) probe: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) tally: Tally,
+    pub(super) lanes: [Lane; LANES],
+    pub(super) in_flight: u32,
+    streak: u32,
+    /// When the first attempt of the streak started, and the last one failed.
+    streak_from: Tick,
+    failed_at: Tick,
+    down: Option<(Cause, Probation)>,
+    overloaded: Tick,
+    returned: Option<Returned>,
+    salt: u64,
+}
+
+impl Site {
+    pub(super) fn new(salt: u64) -> Self {
+        Self {
+            tally: Tally::default(),
+            lanes: Default::default(),
+            in_flight: 0,
+            streak: 0,
+            streak_from: Tick(0),
+            failed_at: Tick(0),
+            down: None,
+            overloaded: Tick(0),
+            returned: None,
+            salt,
+        }
+    }
+
+    /// How it stands, by what is written down and by the clock. `None` for the lane's latency = not known.
+    pub(super) fn standing(&self, view: View<'_>, now: Tick) -> Standing {
+        let lane = self.lanes.get(view.lane);
+        let rule = view.breaker.slow.as_ref();
+        let latency = rule.and_then(|rule| lane?.latency(view.lane, rule, now));
+        let slow = rule.zip(latency).is_some_and(|(rule, latency)| latency > rule.threshold);
+        let down = self
+            .down
+            .as_ref()
+            .filter(|down| self.binds(down, view.breaker, now))
+            .map(|(_, probation)| probation);
+        let grade = if self.overloaded > now {
+            Grade::Overloaded(self.overloaded)
+        } else if down.is_some() || self.failing(view, now).is_some() {
+            Grade::Down
+        } else if slow {
+            Grade::Slow
+        } else {
+            Grade::Up
+        };
+        let probation = match grade {
+            Grade::Down => down,
+            Grade::Slow => lane.and_then(|lane| lane.slow.as_ref()).map(|(_, probation)| probation),
+            Grade::Up | Grade::Overloaded(_) => None,
+        };
+        Standing {
+            grade,
+            due: probation.is_some_and(|probation| probation.due(now)),
+            half_open: probation.is_some_and(|probation| probation.half_open(now)),
+            share: share(self.returned, now).min(share(lane.and_then(|lane| lane.returned), now)),
+            latency,
+        }
+    }
+
+    /// [`Self::standing`], after writing down what the clock has brought about: from then on there is a way back.
+    pub(super) fn review(&mut self, view: View<'_>, now: Tick) -> Standing {
+        if self.down.as_ref().is_some_and(|(_, probation)| now.since(probation.heard) > MEMORY) {
+            self.down = None;
+        }
+        let found = self.failing(view, now);
+        match (&mut self.down, found) {
+            (Some((cause, _)), Some(Cause::Every)) => *cause = Cause::Every,
+            (None, Some(cause)) => {
+                self.down = Some((cause, Probation::new(self.returned, self.salt, now)));
+            }
+            (_, Some(Cause::Rate) | None) => {}
+        }
+        let standing = self.standing(view, now);
+        let salt = self.salt.wrapping_add(view.lane as u64);
+        if let (Some(rule), Some(lane)) = (view.breaker.slow, self.lanes.get_mut(view.lane)) {
+            if standing.grade == Grade::Slow && lane.slow.is_none() {
+                lane.slow = Some((rule, Probation::new(lane.returned, salt, now)));
+            } else if standing.grade == Grade::Up && lane.slow.as_ref().is_some_and(|(of, _)| *of == rule) {
+                // Its time has come down without probes, because calls had nowhere better to go.
+                lane.slow = None;
+            }
+        }
+        standing
+    }
+
+    /// An attempt starts; a probe says until when.
+    pub(super) fn begin(&mut self, lane: usize, probe: Option<Tick>, now: Tick) {
+        self.in_flight = self.in_flight.saturating_add(1);
+        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        lane.start(now);
+        if let Some(until) = probe {
+            let slow = lane.slow.as_mut().map(|(_, probation)| probation);
+            let down = self.down.as_mut().map(|(_, probation)| probation);
+            for probation in [slow, down].into_iter().flatten() {
+                probation.take(until);
+            }
+        }
+    }
+
+    /// An attempt ends, before or with its first content.
+    pub(super) fn end(&mut self, view: View<'_>, end: &End, now: Tick) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let calm = self.down.is_none();
+        let Some(lane) = self.lanes.get_mut(view.lane) else { return };
+        lane.stop(end.started);
+        match end.class {
+            Class::Ok => {
+                let took = now.since(end.started);
+                let patience = lane.patience(view.lane, view.breaker, view.reasoning, now);
+                lane.content(end.started, took, patience, calm, now);
+                lane.judge(end.started, Some((crate::SlowOf::FirstContent, took)), end.probe, now);
+                self.succeeded(end.started, end.probe, now);
+            }
+            Class::Connect | Class::Timeout | Class::Reset | Class::ServerError | Class::BadResponse | Class::Overloaded => {
+                lane.judge(end.started, None, end.probe, now);
+                self.failed(end.started, end.probe, now);
+                if end.class == Class::Overloaded {
+                    let until = end.until.map_or(now, |until| until.min(now.after(OVERLOAD)));
+                    self.overloaded = self.overloaded.max(until);
+                }
+            }
+            Class::RateLimited
+            | Class::Auth
+            | Class::Quota
+            | Class::ContextWindow
+            | Class::ContentPolicy
+            | Class::ClientError
+            | Class::Cancelled => {
+                if end.probe {
+                    self.released(view.lane);
+                }
+            }
+        }
+        // The way back begins with the trouble, not with the next call.
+        self.review(view, now);
+    }
+
+    /// A stream ended after its first content.
+    pub(super) fn settle(&mut self, lane: usize, end: &End, total: Duration, per_token: Option<Duration>, now: Tick) {
+        if end.class != Class::Ok {
+            self.failed(end.started, false, now);
+            return;
+        }
+        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        lane.complete(total, per_token, now);
+        lane.judge(end.started, Some((crate::SlowOf::Total, total)), end.probe, now);
+        if let Some(time) = per_token {
+            lane.judge(end.started, Some((crate::SlowOf::PerToken, time)), end.probe, now);
+        }
+    }
+
+    /// How long an attempt seen so may go without content.
+    pub(super) fn patience(&self, view: View<'_>, now: Tick) -> Duration {
+        let lane = self.lanes.get(view.lane);
+        lane.map_or(Duration::ZERO, |lane| lane.patience(view.lane, view.breaker, view.reasoning, now))
+    }
+
+    fn succeeded(&mut self, started: Tick, probe: bool, now: Tick) {
+        self.tally.record(true, now);
+        // One that was sent before the first failure tells of the time before it.
+        if started >= self.streak_from {
+            self.streak = 0;
+        }
+        let Some((_, probation)) = &mut self.down else { return };
+        if started >= probation.since && probation.succeeded(probe, now) {
+            self.returned = Some(probation.returned(now));
+            self.down = None;
+            self.streak = 0;
+            self.tally = Tally::default();
+            for _ in 0..WANTED {
+                self.tally.record(true, now);
+            }
+            for lane in &mut self.lanes {
+                lane.recover(now);
+            }
+        }
+    }
+
+    fn failed(&mut self, started: Tick, probe: bool, now: Tick) {
+        self.tally.record(false, now);
+        if self.streak == 0 {
+            self.streak_from = started;
+        }
+        self.streak = self.streak.saturating_add(1);
+        self.failed_at = now;
+        if let Some((_, probation)) = &mut self.down
+            && started >= probation.since
+        {
+            probation.failed(probe, now);
+        }
+    }
+
+    fn released(&mut self, lane: usize) {
+        let slow = self
+            .lanes
+            .get_mut(lane)
+            .and_then(|lane| lane.slow.as_mut())
+            .map(|(_, probation)| probation);
+        let down = self.down.as_mut().map(|(_, probation)| probation);
+        for probation in [slow, down].into_iter().flatten() {
+            probation.inconclusive();
+        }
+    }
+
+    fn failing(&self, view: View<'_>, now: Tick) -> Option<Cause> {
+        let streak = self.streak >= STREAK && now.since(self.failed_at) <= MEMORY;
+        if streak || self.hangs(view, now) {
+            return Some(Cause::Every);
+        }
+        let returning = share(self.returned, now) < WHOLE;
+        let enough = if returning { RATED_RETURNING } else { RATED };
+        (self.tally.counts(now).0 >= enough && self.exceeds(view.breaker, now)).then_some(Cause::Rate)
+    }
+
+    fn hangs(&self, view: View<'_>, now: Tick) -> bool {
+        let overdue = self.lanes.iter().enumerate().map(|(at, lane)| {
+            let patience = || lane.patience(at, view.breaker, view.reasoning, now);
+            lane.overdue(patience, now)
+        });
+        overdue.sum::<usize>() >= OVERDUE
+    }
+
+    fn exceeds(&self, breaker: &Breaker, now: Tick) -> bool {
+        let (all, failed) = self.tally.counts(now);
+        u64::from(failed) * 1_000_000 > u64::from(all) * u64::from(breaker.error_rate_ppm.unwrap_or(RATE))
+    }
+
+    fn binds(&self, (cause, probation): &(Cause, Probation), breaker: &Breaker, now: Tick) -> bool {
+        now.since(probation.heard) <= MEMORY
+            && match cause {
+                Cause::Every => true,
+                Cause::Rate => self.exceeds(breaker, now),
+            }
+    }
+}
+
+fn share(returned: Option<Returned>, now: Tick) -> u64 {
+    returned.map_or(WHOLE, |returned| returned.share(now))
+}

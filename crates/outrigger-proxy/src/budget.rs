@@ -1,0 +1,101 @@
+//! Calls and bytes in flight: the two amounts that are refused, not queued, when they run out.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+/// What is in use of the process's allowance.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    bytes: AtomicU64,
+    max_bytes: u64,
+    calls: AtomicUsize,
+    max_calls: usize,
+}
+
+/// One call's place among those in flight, with the bytes that it holds. Dropping it gives both back.
+#[derive(Debug)]
+pub(crate) struct Held {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(max_bytes: u64, max_calls: usize) -> Arc<Self> {
+        Arc::new(Self {
+            bytes: AtomicU64::new(0),
+            max_bytes,
+            calls: AtomicUsize::new(0),
+            max_calls,
+        })
+    }
+
+    /// A place for one more call, or `None` where all are taken.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Held> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= self.max_calls {
+            self.calls.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Held {
+            budget: Arc::clone(self),
+            bytes: 0,
+        })
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Held {
+    /// Takes `more` bytes, or says no and takes none.
+    pub(crate) fn grow(&mut self, more: u64) -> bool {
+        let before = self.budget.bytes.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > self.budget.max_bytes {
+            self.budget.bytes.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes += more;
+        true
+    }
+
+    /// Gives `less` of the held bytes back.
+    pub(crate) fn shrink(&mut self, less: u64) {
+        let less = less.min(self.bytes);
+        self.bytes -= less;
+        self.budget.bytes.fetch_sub(less, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_the_budget_is_refused_and_takes_nothing() {
+        let budget = Budget::new(100, 2);
+        let mut first = budget.enter().unwrap();
+        assert!(first.grow(100));
+        let mut second = budget.enter().unwrap();
+        assert!(!second.grow(1));
+        assert!(budget.enter().is_none());
+        assert_eq!((budget.calls(), budget.bytes()), (2, 100));
+        first.shrink(40);
+        assert!(second.grow(40));
+        drop(first);
+        drop(second);
+        assert_eq!((budget.calls(), budget.bytes()), (0, 0));
+    }
+}

@@ -1,0 +1,35 @@
+//! Admit: a place among the calls in flight, and room for the body before a byte of it is read.
+
+use super::Exchange;
+use crate::{fault::Fault, ledger::Ledger, surface::Api};
+use http::{HeaderMap, header};
+use std::sync::Arc;
+
+/// Opens the ledger of a call. Its body's announced length is reserved here; a body without one is reserved as it comes.
+pub(crate) fn admit(exchange: &Exchange, api: Api, headers: &HeaderMap) -> Result<Ledger, Fault> {
+    let app = &exchange.app;
+    let held = app.budget.enter().ok_or_else(Fault::too_many_calls)?;
+    let mut ledger = Ledger::open(Arc::clone(app), held, Arc::clone(&exchange.id), api, exchange.accepted);
+    let announced = announced(headers).unwrap_or(0);
+    if announced > app.settings.max_body as u64 {
+        return Err(too_large(app.settings.max_body));
+    }
+    if !ledger.held.grow(announced) {
+        return Err(no_room());
+    }
+    Ok(ledger)
+}
+
+/// The announced length of a body.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+pub(super) fn too_large(max: usize) -> Fault {
+    let message = format!("The request body is larger than {} MiB.", max >> 20);
+    Fault::client(413, Some("request_too_large"), None, message)
+}
+
+pub(super) fn no_room() -> Fault {
+    Fault::overloaded("The gateway holds as many bytes of prompts as its memory limit allows.")
+}

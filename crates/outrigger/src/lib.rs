@@ -1,1 +1,0 @@
-//! The Outrigger command line.

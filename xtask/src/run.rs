@@ -1,0 +1,59 @@
+//! `cargo xtask run NAME`: what takes minutes and is run on purpose.
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use std::process::{Command, ExitCode};
+
+/// Arguments of `cargo xtask run`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to run.
+    name: Name,
+    /// Build profile of the binary under test; figures of record are taken with `dist`.
+    #[arg(long, default_value = "dist")]
+    profile: String,
+    /// Only the figures whose test's name contains this.
+    filter: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Name {
+    /// Seconds and mebibytes: reloads under load, idle connections, slow answers, memory.
+    Figures,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match args.name {
+        Name::Figures => figures(args),
+    }
+}
+
+fn figures(args: &Args) -> anyhow::Result<ExitCode> {
+    let cargo = |arguments: &[&str]| -> anyhow::Result<bool> {
+        let status = Command::new("cargo")
+            .args(arguments)
+            .args(["--profile", &args.profile])
+            .status()
+            .context("cargo")?;
+        Ok(status.success())
+    };
+    ensure!(
+        cargo(&["build", "--package", "outrigger", "--features", "jemalloc"])?,
+        "the build failed"
+    );
+    let mut command = Command::new("cargo");
+    command.args([
+        "test",
+        "--package",
+        "outrigger-tests",
+        "--test",
+        "figures",
+        "--profile",
+        &args.profile,
+        "--",
+    ]);
+    command.args(["--ignored", "--nocapture", "--test-threads", "1"]).args(&args.filter);
+    let status = command.status().context("cargo test")?;
+    println!("profile: {}", args.profile);
+    Ok(ExitCode::from(u8::from(!status.success())))
+}

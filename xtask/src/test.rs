@@ -1,0 +1,222 @@
+//! `cargo xtask test`: every check and every suite, one line each, a table at the end. It must never call a run good in which something
+//! did not run: what is missing is said, and under continuous integration it fails.
+
+mod counts;
+mod sdk;
+mod terminal;
+
+use crate::{process, tidy, workspace};
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use counts::{Counts, Runner};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+use terminal::Terminal;
+
+/// Longer than any step takes on two cores from nothing; a step that takes more hangs.
+const STEP_LIMIT: Duration = Duration::from_mins(40);
+
+/// What to run.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// All of them when none is named.
+    #[arg(value_name = "SUITE")]
+    suites: Vec<Suite>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// Format, tidy, clippy.
+    Lint,
+    /// Unit, property and golden tests, and the examples in the documentation.
+    Unit,
+    /// Process tests over real sockets.
+    Process,
+    /// Both SDK suites.
+    Sdk,
+    /// The Python SDKs against a running data plane.
+    Python,
+    /// The Node SDKs against a running data plane.
+    Node,
+}
+
+/// How a step ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Verdict {
+    Passed,
+    Failed,
+    /// With the reason.
+    Skipped(String),
+}
+
+/// One line of the final table.
+struct Done {
+    name: &'static str,
+    verdict: Verdict,
+    counts: Counts,
+    took: Duration,
+}
+
+/// A run of the suites.
+struct Session {
+    root: PathBuf,
+    /// Where each step's output goes.
+    logs: PathBuf,
+    /// Where installed clients are kept.
+    cache: PathBuf,
+    terminal: Terminal,
+    done: Vec<Done>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    process::end_with_us();
+    let root = workspace::root();
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
+    let mut session = Session {
+        logs: target.join("xtask-logs"),
+        cache: env::var_os("OUTRIGGER_CACHE").map_or_else(|| root.join(".cache"), |folder| root.join(folder)),
+        root,
+        terminal: Terminal::new(),
+        done: Vec::new(),
+    };
+    fs::create_dir_all(&session.logs).with_context(|| session.logs.display().to_string())?;
+    let wanted = |suites: &[Suite]| args.suites.is_empty() || args.suites.iter().any(|suite| suites.contains(suite));
+
+    if wanted(&[Suite::Lint]) {
+        session.cargo("format", &["fmt", "--all", "--check"], Runner::Check)?;
+        session.tidy()?;
+        let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
+        session.cargo("clippy", &clippy, Runner::Check)?;
+    }
+    if wanted(&[Suite::Unit]) {
+        let most = ["test", "--workspace", "--exclude", "outrigger-tests", "--locked", "--no-fail-fast"];
+        session.cargo("unit tests", &[&most[..], &["--lib", "--bins", "--tests"]].concat(), Runner::Cargo)?;
+        session.cargo("doc tests", &[&most[..], &["--doc"]].concat(), Runner::Cargo)?;
+    }
+    let (process, python, node) = (
+        wanted(&[Suite::Process]),
+        wanted(&[Suite::Sdk, Suite::Python]),
+        wanted(&[Suite::Sdk, Suite::Node]),
+    );
+    if (process || python || node) && !session.cargo("binaries", &["build", "--workspace", "--bins", "--locked"], Runner::Preparation)? {
+        session.terminal.note("the suites that need the binaries cannot run");
+        return Ok(session.finish());
+    }
+    let binary = target.join("debug").join("outrigger");
+    if process {
+        let tests = ["test", "--package", "outrigger-tests", "--locked", "--no-fail-fast"];
+        let mut command = workspace::cargo(&tests);
+        session.step("process tests", command.env("OUTRIGGER_BIN", &binary), Runner::Cargo)?;
+    }
+    if python {
+        session.sdk("Python SDKs", sdk::Kind::Python, &binary)?;
+    }
+    if node {
+        session.sdk("Node SDKs", sdk::Kind::Node, &binary)?;
+    }
+    Ok(session.finish())
+}
+
+impl Session {
+    fn cargo(&mut self, name: &'static str, arguments: &[&str], runner: Runner) -> Result<bool> {
+        self.step(name, &mut workspace::cargo(arguments), runner)
+    }
+
+    /// Runs a command as a step.
+    fn step(&mut self, name: &'static str, command: &mut Command, runner: Runner) -> Result<bool> {
+        let log = self.log(name);
+        let started = Instant::now();
+        self.terminal.begin(name);
+        // Snapshots are compared, never written: neither here nor where somebody has set it otherwise.
+        command.env("INSTA_UPDATE", "no").env_remove("INSTA_FORCE_PASS");
+        let end = process::run(command, &log, STEP_LIMIT, &mut || self.terminal.tick(&log))?;
+        let mut output = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+        if let process::End::TimedOut(limit) = end {
+            let _ = writeln!(output, "\nended after {} minutes without a result", limit.as_secs() / 60);
+        }
+        let counts = runner.counts(&output, end.is_success());
+        let verdict = if end.is_success() && counts.failed == 0 {
+            Verdict::Passed
+        } else {
+            Verdict::Failed
+        };
+        let details = match verdict {
+            Verdict::Passed => runner.summary(&output, counts),
+            Verdict::Failed | Verdict::Skipped(_) => output,
+        };
+        let passed = verdict == Verdict::Passed;
+        self.end(name, verdict, counts, started.elapsed(), &details);
+        Ok(passed)
+    }
+
+    fn tidy(&mut self) -> Result<()> {
+        let started = Instant::now();
+        self.terminal.begin("tidy");
+        let report = tidy::report(&self.root)?;
+        let verdict = if report.is_none() { Verdict::Passed } else { Verdict::Failed };
+        let counts = Runner::Check.counts("", report.is_none());
+        self.end("tidy", verdict, counts, started.elapsed(), &report.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Sets a suite's clients up where that is not done yet, then runs it.
+    fn sdk(&mut self, name: &'static str, kind: sdk::Kind, binary: &Path) -> Result<()> {
+        let started = Instant::now();
+        let tool = match kind.tool() {
+            Ok(tool) => tool,
+            Err(missing) => {
+                self.terminal.begin(name);
+                self.end(name, Verdict::Skipped(missing), Counts::skip(), started.elapsed(), "");
+                return Ok(());
+            }
+        };
+        let clients = kind.clients(&self.root, &self.cache, &tool)?;
+        if !clients.are_installed() {
+            let draft = clients.draft()?;
+            if !self.step(kind.set_up_name(), &mut kind.set_up(&self.root, &draft)?, Runner::Preparation)? {
+                sdk::discard(&draft)?;
+                return Ok(());
+            }
+            clients.keep(&draft)?;
+        }
+        let mut command = kind.suite(&self.root, &clients)?;
+        self.step(name, command.env("OUTRIGGER_BIN", binary), kind.runner())?;
+        Ok(())
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{}.log", name.to_lowercase().replace(' ', "-")))
+    }
+
+    fn end(&mut self, name: &'static str, verdict: Verdict, counts: Counts, took: Duration, details: &str) {
+        self.terminal.end(name, &verdict, took, details);
+        self.done.push(Done {
+            name,
+            verdict,
+            counts,
+            took,
+        });
+    }
+
+    /// The table, the closing line, and whether the run is good.
+    fn finish(&self) -> ExitCode {
+        let total = self.done.iter().fold(Counts::default(), |sum, done| sum.plus(done.counts));
+        terminal::table(&self.done);
+        let must_not_skip = env::var("CI").is_ok_and(|value| value == "true");
+        if must_not_skip && total.skipped > 0 {
+            self.terminal.note("CI=true: what is skipped counts as failed");
+        }
+        terminal::close(total);
+        if total.failed > 0 || (must_not_skip && total.skipped > 0) {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+}
