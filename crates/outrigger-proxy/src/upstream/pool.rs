@@ -184,7 +184,6 @@ impl<B> Lease<B> {
             self.counted = false;
         }
     }
-
 }
 
 impl<B> Drop for Lease<B> {
@@ -230,14 +229,7 @@ impl<B: RequestBody> Connection<B> {
             connection: connection.with_upgrades(),
             handle_gone: ears,
         };
-        Ok((
-            Self {
-                send,
-                _life: life,
-                heard,
-            },
-            driver,
-        ))
+        Ok((Self { send, _life: life, heard }, driver))
     }
 
     /// One request, one answer. In the error's place the request itself, if none of it has been sent.
