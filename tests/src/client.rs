@@ -81,13 +81,11 @@ impl Answer {
         let mut bytes = Vec::new();
         let mut whole = true;
         while let Some(frame) = body.frame().await {
-            match frame {
-                Ok(frame) => bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
-                Err(_) => {
-                    whole = false;
-                    break;
-                }
-            }
+            let Ok(frame) = frame else {
+                whole = false;
+                break;
+            };
+            bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         }
         Self {
             status: head.status.as_u16(),

@@ -20,7 +20,19 @@ pub use plane::{Plane, post, request};
 pub use yaml::{KEY, anthropic_provider, chat, messages, provider, provider_with, route, route_with, target};
 
 /// Scripted providers on a port of their own.
+///
+/// # Panics
+/// Where they cannot be started.
 #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
 pub fn mock() -> outrigger_mock::Mock {
     outrigger_mock::Mock::local().expect("scripted providers")
+}
+
+/// Scripts the provider `name`; see the reference of behaviours for the fields.
+///
+/// # Panics
+/// Where `behaviour` is none.
+#[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+pub fn behave(mock: &outrigger_mock::Mock, name: &str, behaviour: serde_json::Value) {
+    mock.set(name, serde_json::from_value(behaviour).expect("a behaviour"));
 }

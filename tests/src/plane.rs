@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 /// How long a process may take to open its ports.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A data plane process with its folder of manifests. Dropping it ends the process.
 #[derive(Debug)]
@@ -71,9 +71,8 @@ impl Plane {
             child,
         };
         let opened = tokio::time::timeout(START, plane.opened(&ports)).await;
-        let ports = match opened {
-            Ok(Ok(ports)) => ports,
-            _ => bail!("the data plane did not start:\n{}", plane.log()),
+        let Ok(Ok(ports)) = opened else {
+            bail!("the data plane did not start:\n{}", plane.log())
         };
         for (name, address) in [("data", &mut plane.data), ("admin", &mut plane.admin)] {
             let port = ports.get(name).and_then(Value::as_u64).context("a port")?;
@@ -195,6 +194,9 @@ pub fn post(path: &str, body: &Value) -> Request<Full<Bytes>> {
 }
 
 /// A request with a JSON content type and the headers that every SDK sends.
+///
+/// # Panics
+/// Where `path` is none.
 #[expect(clippy::expect_used, reason = "constants of a test")]
 pub fn request(method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
     Request::builder()

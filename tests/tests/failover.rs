@@ -1,13 +1,16 @@
 //! The commit point and what may happen on either side of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test panics where it fails"
+)]
 
 use outrigger_mock::Mock;
-use outrigger_tests::{Plane, anthropic_provider, chat, messages, mock, post, provider, route, route_with};
+use outrigger_tests::{Plane, anthropic_provider, behave, chat, messages, mock, post, provider, route, route_with};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-fn behave(mock: &Mock, name: &str, behaviour: Value) {
-    mock.set(name, serde_json::from_value(behaviour).unwrap());
-}
 
 fn streamed(mut call: Value) -> Value {
     call["stream"] = true.into();

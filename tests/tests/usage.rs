@@ -1,14 +1,16 @@
 //! The account is true: what is tapped from a passing answer, and what of it the client sees.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test panics where it fails"
+)]
 
-use outrigger_mock::Mock;
-use outrigger_tests::{Plane, anthropic_provider, chat, messages, mock, post, provider, route};
+use outrigger_tests::{Plane, anthropic_provider, behave, chat, messages, mock, post, provider, route};
 use serde_json::{Value, json};
 
 const PRICED: &str = "  pricing: { overrides: [{ model: a-model, inputPerMTok: \"2.5\", outputPerMTok: \"10\" }] }";
-
-fn behave(mock: &Mock, name: &str, behaviour: Value) {
-    mock.set(name, serde_json::from_value(behaviour).unwrap());
-}
 
 fn streamed(mut call: Value) -> Value {
     call["stream"] = true.into();

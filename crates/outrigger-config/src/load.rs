@@ -5,7 +5,9 @@
 mod document;
 mod files;
 mod kinds;
+mod meta;
 mod node;
+mod plain;
 mod schema;
 
 use crate::{
@@ -36,10 +38,12 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
     loaded
 }
 
-/// Loads one text as if it were the file `name`.
-pub fn load_text(name: &str, text: &str) -> Loaded {
+/// Loads texts as if they were files of these names.
+pub fn load_texts<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Loaded {
     let mut loaded = Loaded::default();
-    add(&mut loaded, name, text);
+    for (name, text) in files {
+        add(&mut loaded, name, text);
+    }
     loaded.diagnostics = tidy(loaded.diagnostics);
     loaded
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     diagnostics::Origins,
+    units::{BaseUrl, Shown},
     v1alpha1::{ModelRoute, ProviderKey},
 };
 use outrigger_core::Secret;
@@ -109,6 +110,21 @@ impl Objects {
                 data: [(key.to_owned(), Datum::Text(value))].into(),
             };
             self.secrets.push(secret.into());
+        }
+    }
+
+    /// Points every key at the base URL that `base_url` gives for its provider, and lets its Secrets go there: for a demo or a test, where
+    /// whoever calls this owns both ends.
+    pub fn redirect(&mut self, base_url: impl Fn(&str) -> String) {
+        for key in &mut self.keys {
+            let spec = &mut key.object.spec;
+            let url = base_url(&spec.provider);
+            let origin = BaseUrl::parse(&url).map(|url| Shown(&url.origin).to_string());
+            spec.endpoint.get_or_insert_default().base_url = Some(url);
+            for entry in &spec.keys {
+                let named = self.secrets.iter_mut().filter(|secret| secret.object.name == entry.secret_ref.name);
+                named.for_each(|secret| secret.object.origins.extend(origin.clone()));
+            }
         }
     }
 

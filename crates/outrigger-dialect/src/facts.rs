@@ -6,11 +6,34 @@ use crate::{
     usage::Tally,
 };
 use core::ops::Range;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use outrigger_core::{Dialect, Endpoint};
+use std::sync::LazyLock;
 
 /// Finish reasons with which providers say that they broke.
 const FAILED: [&[u8]; 3] = [b"error", b"insufficient_system_resource", b"network_error"];
+
+/// Searches for keys, made once. Inside a string the quotes of a key would be escaped, so a hit is a key.
+struct Keys {
+    error: Finder<'static>,
+    finish_reason: Finder<'static>,
+    model: Finder<'static>,
+    stop_reason: Finder<'static>,
+    usage: Finder<'static>,
+}
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
+    error: Finder::new("\"error\""),
+    finish_reason: Finder::new("\"finish_reason\""),
+    model: Finder::new("\"model\""),
+    stop_reason: Finder::new("\"stop_reason\""),
+    usage: Finder::new("\"usage\""),
+});
+
+/// Whether a member `error` may stand anywhere in the text.
+pub(crate) fn may_have_error(body: &[u8]) -> bool {
+    KEYS.error.find(body).is_some()
+}
 
 /// Facts of one answer, event by event or at once.
 #[derive(Clone, Debug)]
@@ -48,6 +71,14 @@ pub(crate) struct Found {
     pub(crate) null_usage: Option<Range<usize>>,
     /// It carries content.
     pub(crate) content: bool,
+    /// Where its generated text stands, of several the last.
+    text: Range<usize>,
+    /// How many non-empty texts it has.
+    texts: u32,
+    /// Where its random padding stands.
+    pub(crate) padding: Option<Range<usize>>,
+    /// It says something beside its text.
+    says_more: bool,
     flat: Flat,
 }
 
@@ -56,6 +87,14 @@ pub(crate) struct Found {
 struct Flat {
     code: bool,
     message: bool,
+}
+
+impl Found {
+    /// Where the one text of this event stands, if it has nothing else to say.
+    pub(crate) fn only_text(&self) -> Option<Range<usize>> {
+        let only = self.texts == 1 && !(self.error || self.done || self.usage || self.says_more);
+        only.then(|| self.text.clone())
+    }
 }
 
 impl Facts {
@@ -88,6 +127,12 @@ impl Facts {
         found
     }
 
+    /// Takes in an event that differs in nothing but its text from one before that had only text to tell.
+    pub(crate) fn more_text(&mut self, length: usize) {
+        self.report.content_events += 1;
+        self.report.content_bytes += length as u64;
+    }
+
     /// Takes in a whole answer.
     pub(crate) fn whole(&mut self, endpoint: Endpoint, body: &[u8]) -> Result<Found, Malformed> {
         let part = if endpoint == Endpoint::Embeddings {
@@ -104,21 +149,35 @@ impl Facts {
 
     /// Takes in the last bytes of an event that was too long to be read whole.
     pub(crate) fn tail(&mut self, tail: &[u8]) {
-        if let Some(usage) = last_member(tail, "usage") {
-            self.tally.take(usage);
+        if let Some(tally) = last_usage(&self.tally, tail) {
+            self.tally = tally;
             self.told_usage();
         }
-        let key: &[u8] = match self.dialect {
-            Dialect::OpenAi => b"\"finish_reason\"",
-            Dialect::Anthropic => b"\"stop_reason\"",
+        let reason = match self.dialect {
+            Dialect::OpenAi => last_finish_reason(tail),
+            Dialect::Anthropic => last_string(tail, &KEYS.stop_reason),
         };
-        if let Some(at) = memmem::rfind(tail, key) {
-            let value = tail.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
-            let reason = value.strip_prefix(b":").map(Reader::new);
-            if let Some(Ok(Some(reason))) = reason.map(|mut reader| reader.string_or_skip()) {
-                self.finish(reason, &mut Found::default());
-            }
+        if let Some(reason) = reason {
+            self.finish(reason, &mut Found::default());
         }
+    }
+
+    /// The facts of a whole answer from its last bytes, where its head has been judged by other means. `None` = they do not tell all.
+    pub(crate) fn of_tail(dialect: Dialect, endpoint: Endpoint, tail: &[u8]) -> Option<Report> {
+        let mut facts = Self::new(dialect);
+        facts.tally = last_usage(&facts.tally, tail)?;
+        facts.told_usage();
+        let reason = match (endpoint, dialect) {
+            (Endpoint::Embeddings, _) => {
+                facts.report.model = last_string(tail, &KEYS.model).and_then(owned);
+                return Some(facts.report);
+            }
+            (_, Dialect::OpenAi) => last_finish_reason(tail)?,
+            (_, Dialect::Anthropic) => last_string(tail, &KEYS.stop_reason)?,
+        };
+        let mut found = Found::default();
+        facts.finish(reason, &mut found);
+        (!found.error).then_some(facts.report)
     }
 
     fn read(&mut self, reader: &mut Reader<'_>, part: Part, found: &mut Found) -> Result<(), Malformed> {
@@ -161,12 +220,21 @@ impl Facts {
             b"model" => self.model(reader),
             b"error" => error(reader, found),
             b"x_groq" => members(reader, |reader, key| match key {
-                b"usage" if reader.kind()? == Kind::Object => self.usage(reader, &mut Found::default()),
+                b"usage" if reader.kind()? == Kind::Object => {
+                    found.says_more = true;
+                    self.usage(reader, &mut Found::default())
+                }
                 b"error" => error(reader, found),
                 _ => reader.pass(),
             }),
             b"object" => {
                 found.error |= reader.string_or_skip()? == Some(b"error");
+                Ok(())
+            }
+            b"obfuscation" => {
+                if let Some(padding) = reader.string_or_skip()? {
+                    found.padding = Some(reader.string_at()..reader.string_at() + padding.len());
+                }
                 Ok(())
             }
             b"base_resp" => members(reader, |reader, key| {
@@ -195,13 +263,13 @@ impl Facts {
             b"tool_calls" => items(reader, |reader| {
                 found.content = true;
                 members(reader, |reader, key| match key {
-                    b"function" | b"custom" => self.call(reader),
+                    b"function" | b"custom" => self.call(reader, found),
                     _ => reader.pass(),
                 })
             }),
             b"function_call" if reader.kind()? == Kind::Object => {
                 found.content = true;
-                self.call(reader)
+                self.call(reader, found)
             }
             b"audio" => members(reader, |reader, key| match key {
                 b"data" | b"transcript" => self.text(reader, found),
@@ -212,9 +280,9 @@ impl Facts {
     }
 
     /// Name and arguments of a call.
-    fn call(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    fn call(&mut self, reader: &mut Reader<'_>, found: &mut Found) -> Result<(), Malformed> {
         members(reader, |reader, key| match key {
-            b"name" | b"arguments" | b"input" => self.text(reader, &mut Found::default()),
+            b"name" | b"arguments" | b"input" => self.text(reader, found),
             _ => reader.pass(),
         })
     }
@@ -266,6 +334,7 @@ impl Facts {
             b"text" | b"thinking" => self.text(reader, found),
             b"input" => {
                 let input = reader.skip()?.len();
+                found.says_more = true;
                 if input > 2 {
                     self.report.content_bytes += input as u64;
                 }
@@ -278,8 +347,18 @@ impl Facts {
     /// Generated text: a string, or as some providers have it a list of parts.
     fn text(&mut self, reader: &mut Reader<'_>, found: &mut Found) -> Result<(), Malformed> {
         let length = match reader.kind()? {
-            Kind::String => reader.string()?.len(),
-            Kind::Array => reader.skip()?.len().saturating_sub(2),
+            Kind::String => {
+                let length = reader.string()?.len();
+                if length > 0 {
+                    found.texts += 1;
+                    found.text = reader.string_at()..reader.string_at() + length;
+                }
+                length
+            }
+            Kind::Array => {
+                found.says_more = true;
+                reader.skip()?.len().saturating_sub(2)
+            }
             Kind::Object | Kind::Scalar => return reader.pass(),
         };
         found.content |= length > 0;
@@ -295,18 +374,19 @@ impl Facts {
     }
 
     fn finish(&mut self, reason: &[u8], found: &mut Found) {
+        found.says_more = true;
         if FAILED.contains(&reason) {
             found.error = true;
         } else if !reason.is_empty() {
             found.content = true;
-            self.report.finish = unescape(reason).map(std::borrow::Cow::into_owned);
+            self.report.finish = owned(reason);
         }
     }
 
     fn model(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
         match reader.string_or_skip()? {
             Some(name) if self.report.model.is_none() && !name.is_empty() => {
-                self.report.model = unescape(name).map(std::borrow::Cow::into_owned);
+                self.report.model = owned(name);
             }
             _ => {}
         }
@@ -324,6 +404,36 @@ impl Facts {
         self.report.usage = self.tally.usage();
         self.report.cost = self.tally.cost();
     }
+}
+
+/// The tally with the usage object of the outermost object.
+fn last_usage(before: &Tally, tail: &[u8]) -> Option<Tally> {
+    last_member(tail, &KEYS.usage, |reader| {
+        let mut tally = before.clone();
+        if reader.kind()? != Kind::Object {
+            return Err(Malformed);
+        }
+        tally.read(reader)?;
+        Ok(tally)
+    })
+}
+
+/// The value of a member of the outermost object that is a string.
+fn last_string<'a>(tail: &'a [u8], quoted: &Finder<'_>) -> Option<&'a [u8]> {
+    last_member(tail, quoted, Reader::string_or_skip)?
+}
+
+/// The finish reason of the last choice. It stands inside the choice, so only that its key is a key is certain: within a string its
+/// quotes would be escaped.
+fn last_finish_reason(tail: &[u8]) -> Option<&[u8]> {
+    let key = &KEYS.finish_reason;
+    let at = key.find_iter(tail).last()?;
+    let value = tail.get(at + key.needle().len()..)?.trim_ascii_start();
+    Reader::new(value.strip_prefix(b":")?).string_or_skip().ok()?
+}
+
+fn owned(raw: &[u8]) -> Option<String> {
+    unescape(raw).map(std::borrow::Cow::into_owned)
 }
 
 /// An `error` member tells of one unless it is null, false or an empty string.

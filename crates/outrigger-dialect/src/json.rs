@@ -3,7 +3,7 @@
 //! the text in full: a bad number or a bad escape deep inside passes. It must never panic or slice outside of what it was given.
 
 use core::ops::Range;
-use memchr::memchr;
+use memchr::{memchr, memmem::Finder};
 use std::borrow::Cow;
 
 /// Deepest nesting of objects and arrays that is read: as many levels as [`Reader::skip`] has bits to remember their kinds.
@@ -174,21 +174,29 @@ impl<'a> Reader<'a> {
     pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
         let [b'"', body @ ..] = self.rest else { return Err(Malformed) };
         self.string_at = self.bytes.len() - body.len();
-        let mut from = 0;
-        loop {
-            let Some(quote) = next_quote(body.get(from..).unwrap_or_default()) else {
-                self.rest = &[];
-                return if self.cut { Ok(body) } else { Err(Malformed) };
-            };
-            let Some((contents, [_, rest @ ..])) = body.split_at_checked(from + quote) else {
-                return Err(Malformed);
-            };
-            if contents.last() != Some(&b'\\') || trailing_backslashes(contents).is_multiple_of(2) {
-                self.rest = rest;
-                return Ok(contents);
+        // Most strings of a protocol are names: a few words find their ends, without the call of a vector search.
+        let (mut end, mut words) = (0, body);
+        while let (0..32, Some((word, behind))) = (end, words.split_first_chunk::<8>()) {
+            let quote = quote_in(*word);
+            end += quote;
+            if quote == 8 {
+                words = behind;
+                continue;
             }
-            from += quote + 1;
+            match body.split_at_checked(end) {
+                Some((contents, [_, rest @ ..])) if contents.last() != Some(&b'\\') => {
+                    self.rest = rest;
+                    return Ok(contents);
+                }
+                _ => break,
+            }
         }
+        if let Some((contents, rest)) = string_end(body) {
+            self.rest = rest;
+            return Ok(contents);
+        }
+        self.rest = &[];
+        if self.cut { Ok(body) } else { Err(Malformed) }
     }
 
     /// The bytes of the scalar that comes next, not checked further.
@@ -270,13 +278,19 @@ impl<'a> Reader<'a> {
 
     /// The next value as a count: a whole number, or the whole part of one with a fraction. `None` for null and everything else.
     pub(crate) fn count_or_skip(&mut self) -> Result<Option<u64>, Malformed> {
-        if self.kind()? != Kind::Scalar {
+        self.space();
+        let mut count = None;
+        while let [digit @ b'0'..=b'9', rest @ ..] = self.rest {
+            count = Some(count.unwrap_or(0_u64).saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+            self.rest = rest;
+        }
+        if count.is_none() {
             self.pass()?;
             return Ok(None);
         }
-        let text = core::str::from_utf8(self.scalar()).unwrap_or_default();
-        let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
-        Ok(whole.parse().ok())
+        let fraction = self.scalar();
+        let plain = fraction.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+        Ok(count.filter(|_| plain))
     }
 
     /// Nothing but white space is left.
@@ -291,24 +305,28 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the next quote is. Most strings of a protocol are short, and a word at a time is then cheaper than the call of a vector search.
+/// Cuts what follows an opening quote into the string's contents and what comes behind its closing quote.
+pub(crate) fn string_end(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut from = 0;
+    loop {
+        let quote = from + memchr(b'"', body.get(from..)?)?;
+        let (contents, rest) = body.split_at_checked(quote)?;
+        if contents.last() != Some(&b'\\') || trailing_backslashes(contents).is_multiple_of(2) {
+            return Some((contents, rest.get(1..)?));
+        }
+        from = quote + 1;
+    }
+}
+
+/// The place of the first quote among eight bytes; 8 = none.
 #[inline]
-fn next_quote(bytes: &[u8]) -> Option<usize> {
+fn quote_in(bytes: [u8; 8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const QUOTES: u64 = 0x2222_2222_2222_2222;
-    let mut at = 0;
-    let mut rest = bytes;
-    while let (true, Some((word, behind))) = (at < 24, rest.split_first_chunk::<8>()) {
-        let differs = u64::from_le_bytes(*word) ^ QUOTES;
-        // The lowest set high bit marks the first zero byte; borrows can only spoil the bits above it.
-        let zeros = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
-        if zeros != 0 {
-            return Some(at + (zeros.trailing_zeros() / 8) as usize);
-        }
-        at += 8;
-        rest = behind;
-    }
-    memchr(b'"', rest).map(|quote| at + quote)
+    let differs = u64::from_le_bytes(bytes) ^ QUOTES;
+    // The lowest set high bit marks the first zero byte; borrows can only spoil the bits above it.
+    let zeros = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+    (zeros.trailing_zeros() / 8) as usize
 }
 
 fn trailing_backslashes(bytes: &[u8]) -> usize {
@@ -327,6 +345,15 @@ pub(crate) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice(&quoted).ok().map(Cow::Owned)
 }
 
+/// A string as JSON has it, quotes included.
+pub(crate) fn quoted(text: &str) -> String {
+    // Printable characters stand for themselves but for two.
+    if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        return serde_json::Value::from(text).to_string();
+    }
+    ["\"", text, "\""].concat()
+}
+
 /// Where the comma stands that follows what ends at `from`.
 pub(crate) fn comma_behind(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
@@ -340,15 +367,22 @@ pub(crate) fn comma_before(bytes: &[u8], to: usize) -> Option<usize> {
     before.strip_suffix(b",").map(<[u8]>::len)
 }
 
-/// The value of the member `name` of the object with whose closing brace `tail` ends, found from behind: `tail` is the last part of a
-/// JSON text and may start anywhere in it.
+/// Finds the member with the key `quoted` (quotes included) of the object with whose closing brace `tail` ends. `tail` is the last part
+/// of a JSON text and may start anywhere in it. `read` reads the member's value and is called for each that might be it, the last first.
 ///
 /// Sound for valid JSON. A string cannot contain the key with both its quotes, as they would be escaped there; and where everything
 /// between the value and the end of the text are members of one object and its brace, that object is the outermost one.
-pub(crate) fn last_member<'a>(tail: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let quoted = format!("\"{name}\"");
-    // More hits than a few only come where the key is a common word of the answer's structure, and then the search is no use.
-    memchr::memmem::rfind_iter(tail, &quoted).take(4).find_map(|hit| {
+pub(crate) fn last_member<'a, T>(
+    tail: &'a [u8],
+    quoted: &Finder<'_>,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Option<T> {
+    let mut hits = [None; 4];
+    // More hits than a few only come where the key is a common word of the answer, and then the search is no use.
+    for (slot, hit) in hits.iter_mut().zip(quoted.find_iter(tail)) {
+        *slot = Some(hit);
+    }
+    hits.into_iter().rev().flatten().find_map(|hit| {
         let mut reader = Reader {
             depth: 1,
             rest: tail.get(hit..)?,
@@ -356,12 +390,12 @@ pub(crate) fn last_member<'a>(tail: &'a [u8], name: &str) -> Option<&'a [u8]> {
         };
         let mut first = true;
         reader.key(&mut first).ok()??;
-        let value = reader.skip().ok()?;
+        let value = read(&mut reader).ok()?;
         while reader.key(&mut first).ok()?.is_some() {
             reader.pass().ok()?;
         }
         reader.end().ok()?;
-        Some(reader.slice(value))
+        Some(value)
     })
 }
 

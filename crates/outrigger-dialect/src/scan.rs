@@ -246,7 +246,9 @@ impl Field {
 /// # Errors
 /// Every [`ScanError`] is the caller's mistake: a 400 in its dialect.
 pub fn scan(body: &[u8], endpoint: Endpoint) -> Result<Scan, ScanError> {
-    if let Err(error) = core::str::from_utf8(body) {
+    if !body.is_ascii()
+        && let Err(error) = core::str::from_utf8(body)
+    {
         return Err(ScanError::NotUtf8 { at: error.valid_up_to() });
     }
     let mut scan = Scan::default();

@@ -2,7 +2,7 @@
 //! outside of the fields that it is told to change.
 
 use crate::{
-    json::{comma_before, comma_behind},
+    json::{self, comma_before, comma_behind},
     scan::{Member, Scan},
 };
 use bytes::Bytes;
@@ -35,7 +35,7 @@ pub enum TokenLimit {
 pub fn splice(body: &Bytes, scan: &Scan, edits: &Edits<'_>) -> Vec<Bytes> {
     let mut cuts = Cuts { body, all: Vec::new() };
     if let Some(model) = edits.model.filter(|model| *model != scan.model_name) {
-        let quoted = serde_json::Value::from(model).to_string();
+        let quoted = json::quoted(model);
         // The span leaves the quotes out.
         cuts.replace(scan.model.start.saturating_sub(1)..scan.model.end + 1, quoted);
     }
@@ -116,7 +116,9 @@ impl Cuts<'_> {
 
     fn apply(mut self) -> Vec<Bytes> {
         self.all.sort_by_key(|cut| (cut.range.start, cut.range.end));
-        self.take_commas();
+        if self.all.iter().any(|cut| cut.member) {
+            self.take_commas();
+        }
         let mut pieces = Vec::with_capacity(self.all.len() * 2 + 1);
         let mut at = 0;
         for Cut { range, with, .. } in self.all {

@@ -17,6 +17,10 @@ use memchr::memchr2;
 use outrigger_core::Dialect;
 use std::borrow::Cow;
 
+mod mould;
+
+use mould::Mould;
+
 /// The most that is ever buffered, and the longest event that is read whole.
 pub const MAX_HELD: usize = 64 * 1024;
 
@@ -28,6 +32,7 @@ const TAIL: usize = 16 * 1024;
 pub struct Tap {
     facts: Facts,
     strip_usage: bool,
+    mould: Mould,
     lines: Lines,
     /// What has come of the event whose end has not; of a long event, its last bytes.
     partial: Vec<u8>,
@@ -62,6 +67,7 @@ impl Tap {
     pub fn new(dialect: Dialect, strip_usage: bool) -> Self {
         Self {
             facts: Facts::new(dialect),
+            mould: Mould::default(),
             strip_usage: strip_usage && dialect == Dialect::OpenAi,
             lines: Lines::default(),
             partial: Vec::new(),
@@ -211,18 +217,25 @@ impl Tap {
     }
 
     fn inspect(&mut self, event: &[u8], seen: &mut Seen) -> Fate {
+        if let Some(fit) = self.mould.fit(event) {
+            self.facts.more_text(fit.text);
+            return fit.cut.map_or(Fate::Keep, Fate::Cut);
+        }
         let (found, data) = self.read(event, false, seen);
         if found.done {
             return Fate::Done;
         }
-        if !self.strip_usage {
-            return Fate::Keep;
+        if self.strip_usage && found.usage && found.no_choices {
+            return Fate::Drop;
         }
-        match (found.null_usage, data) {
-            _ if found.usage && found.no_choices => Fate::Drop,
-            (Some(member), Data::At(at)) => Fate::Cut(with_comma(event, at + member.start..at + member.end)),
-            _ => Fate::Keep,
+        let Data::At(at) = data else { return Fate::Keep };
+        let place = |range: Range<usize>| at + range.start..at + range.end;
+        let null_usage = found.null_usage.clone().filter(|_| self.strip_usage);
+        let cut = null_usage.map(|member| with_comma(event, place(member)));
+        if let Some(text) = found.only_text() {
+            self.mould.set(event, place(text), found.padding.map(place), cut.clone());
         }
+        cut.map_or(Fate::Keep, Fate::Cut)
     }
 
     fn read(&mut self, event: &[u8], cut: bool, seen: &mut Seen) -> (Found, Data) {

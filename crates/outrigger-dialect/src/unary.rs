@@ -2,16 +2,15 @@
 //! answer for an answer, and never parse more than it has to.
 
 use crate::{
-    facts::Facts,
-    json::{Kind, Malformed, Reader, last_member, unescape},
+    facts::{Facts, may_have_error},
+    json::{Kind, Malformed, Reader, unescape},
     report::Report,
-    usage,
 };
 use outrigger_core::{Dialect, Endpoint};
 use thiserror::Error;
 
-/// How much of the end of a list of embeddings is searched for its usage.
-const TAIL: usize = 1024;
+/// How much of the end of an answer is searched for its usage and finish reason.
+const TAIL: usize = 640;
 
 /// Why a body with status 200 is no answer. All but [`Error`](Self::Error) are of class `bad_response`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -30,7 +29,7 @@ pub enum BadBody {
     Error,
 }
 
-/// Reads the body of an answer with status 200. White space before the JSON is skipped: some providers send it to keep the connection
+/// Reads the body of an answer with status 200. Its text is only counted (`content_bytes`) where it does not tell its usage. White space before the JSON is skipped: some providers send it to keep the connection
 /// awake.
 ///
 /// # Errors
@@ -43,9 +42,7 @@ pub fn inspect(dialect: Dialect, endpoint: Endpoint, body: &[u8]) -> Result<Repo
     if !body.starts_with(b"{") || !body.ends_with(b"}") {
         return Err(BadBody::NotJson);
     }
-    if endpoint == Endpoint::Embeddings
-        && let Some(report) = embeddings(dialect, body)
-    {
+    if let Some(report) = by_its_ends(dialect, endpoint, body) {
         return Ok(report);
     }
     let mut facts = Facts::new(dialect);
@@ -59,29 +56,41 @@ pub fn inspect(dialect: Dialect, endpoint: Endpoint, body: &[u8]) -> Result<Repo
     Ok(facts.report)
 }
 
-/// A list of embeddings is long and nothing in its middle matters: its head says that there are some, its tail how much they cost.
-/// `None` = not in that shape, read it whole.
-fn embeddings(dialect: Dialect, body: &[u8]) -> Option<Report> {
-    let mut reader = Reader::new(body);
+/// An answer that is one for certain by its head, with what matters in its tail: its middle need not be walked over. `None` = not in that
+/// shape, read it whole.
+fn by_its_ends(dialect: Dialect, endpoint: Endpoint, body: &[u8]) -> Option<Report> {
+    if endpoint != Endpoint::Embeddings && may_have_error(body) {
+        return None;
+    }
+    let list: &[u8] = match (endpoint, dialect) {
+        (Endpoint::Embeddings, _) => b"data",
+        (_, Dialect::OpenAi) => b"choices",
+        (_, Dialect::Anthropic) => b"content",
+    };
+    let (mut reader, mut first, mut model) = (Reader::new(body), true, None);
     reader.enter().ok()?;
-    let mut first = true;
     loop {
         match reader.key(&mut first).ok()?? {
-            b"data" if reader.kind().ok()? == Kind::Array => break,
-            b"object" | b"model" | b"id" | b"created" => reader.pass().ok()?,
-            _ => return None,
+            key if key == list => break,
+            b"model" => model = reader.string_or_skip().ok()?,
+            b"usage" => return None,
+            _ => reader.pass().ok()?,
         }
     }
+    if reader.kind().ok()? != Kind::Array {
+        return None;
+    }
     reader.enter().ok()?;
-    let some = reader.item(&mut true).ok()? && reader.kind().ok()? == Kind::Object;
+    // A message may be without blocks; an answer without choices is none.
+    if !reader.item(&mut true).ok()? && dialect == Dialect::OpenAi {
+        return None;
+    }
     let tail = body.get(body.len().saturating_sub(TAIL).max(reader.at())..)?;
-    let usage = last_member(tail, "usage").filter(|_| some)?;
-    let model = last_member(tail, "model").and_then(|value| unescape(value.strip_prefix(b"\"")?.strip_suffix(b"\"")?));
-    Some(Report {
-        usage: usage::read(dialect, usage),
-        model: model.map(std::borrow::Cow::into_owned),
-        ..Report::default()
-    })
+    let mut report = Facts::of_tail(dialect, endpoint, tail)?;
+    if let Some(model) = model {
+        report.model = unescape(model).map(std::borrow::Cow::into_owned);
+    }
+    Some(report)
 }
 
 #[cfg(test)]
@@ -119,7 +128,15 @@ mod tests {
             (report.usage, report.finish.as_deref(), report.model.as_deref()),
             (Some(tokens(9, 12)), Some("tool_calls"), Some("gpt-4o"))
         );
-        assert_eq!(report.content_bytes, (text.len() + 1 + r#"{\"error\":1}"#.len()) as u64);
+        let without = chat(&body.replace("\"usage\":{", "\"no_usage\":{")).unwrap();
+        assert_eq!(
+            without,
+            Report {
+                usage: None,
+                content_bytes: (text.len() + 1 + r#"{\"error\":1}"#.len()) as u64,
+                ..report
+            }
+        );
     }
 
     #[test]

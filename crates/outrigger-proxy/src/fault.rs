@@ -12,7 +12,7 @@ use outrigger_dialect::{
 use std::time::Duration;
 
 /// Longest `Retry-After` that a client is told: the Anthropic SDKs obey any.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Longest known wait for which an SDK is asked to try again by itself.
 const WORTH_WAITING: Duration = Duration::from_secs(20);
 
@@ -101,17 +101,14 @@ impl Fault {
 
     /// A provider's answer that no other target would give differently.
     pub(crate) fn refused(status: u16, answer: &Classified) -> Self {
-        let (kept, code) = match answer.class {
-            Class::ContextWindow => (400, Some("context_length_exceeded")),
-            Class::ContentPolicy => (400, Some("content_policy_violation")),
-            _ => (
-                if matches!(status, 400 | 404 | 409 | 413 | 415 | 422) {
-                    status
-                } else {
-                    400
-                },
-                answer.code.as_deref(),
-            ),
+        let (kept, code) = if answer.class == Class::ContextWindow {
+            (400, Some("context_length_exceeded"))
+        } else if answer.class == Class::ContentPolicy {
+            (400, Some("content_policy_violation"))
+        } else if matches!(status, 400 | 404 | 409 | 413 | 415 | 422) {
+            (status, answer.code.as_deref())
+        } else {
+            (400, answer.code.as_deref())
         };
         let message = answer
             .message
@@ -164,7 +161,14 @@ impl Fault {
                 ..said(503, "server_error", "upstream_overloaded", "Every target is overloaded.")
             },
             Class::Timeout => said(504, "server_error", "upstream_timeout", "No target answered in time."),
-            _ => Self {
+            Class::Ok
+            | Class::Connect
+            | Class::Reset
+            | Class::ServerError
+            | Class::ContentPolicy
+            | Class::ClientError
+            | Class::BadResponse
+            | Class::Cancelled => Self {
                 retry_after: wait,
                 ..said(502, "server_error", "upstream_error", "No target gave an answer.")
             },
@@ -212,7 +216,17 @@ impl Fault {
                 "rate_limit_exceeded",
                 "The provider's rate limit was reached in the middle of the answer.",
             ),
-            _ => (502, "upstream_error", "The provider's answer broke off before its end."),
+            Class::Ok
+            | Class::Connect
+            | Class::Reset
+            | Class::ServerError
+            | Class::ContentPolicy
+            | Class::ClientError
+            | Class::BadResponse
+            | Class::Cancelled
+            | Class::ContextWindow
+            | Class::Auth
+            | Class::Quota => (502, "upstream_error", "The provider's answer broke off before its end."),
         };
         Self::new(outcome, status, "server_error", Some(code), None, message.to_owned())
     }

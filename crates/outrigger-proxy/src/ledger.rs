@@ -46,7 +46,7 @@ pub(crate) struct Ledger {
 
 /// What an answer cost.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cost {
+pub(crate) struct Bill {
     pub(crate) usage: Option<Usage>,
     pub(crate) estimated: bool,
     pub(crate) cost: Option<PicoUsd>,
@@ -75,11 +75,11 @@ impl Ledger {
     }
 
     /// Usage and cost of what has come so far. Without a report from the provider both are estimates.
-    pub(crate) fn cost(&self) -> Cost {
-        let Some(served) = &self.served else { return Cost::default() };
+    pub(crate) fn bill(&self) -> Bill {
+        let Some(served) = &self.served else { return Bill::default() };
         let counts_nothing = self.api == Api::CountTokens;
         let (usage, estimated) = match self.report.usage {
-            _ if counts_nothing => return Cost::default(),
+            _ if counts_nothing => return Bill::default(),
             Some(usage) => (usage, false),
             None => {
                 let output = self.report.content_bytes.div_ceil(4);
@@ -94,7 +94,7 @@ impl Ledger {
             }
         };
         let baseline = self.route.as_ref().and_then(|route| route.baseline);
-        Cost {
+        Bill {
             usage: Some(usage),
             estimated,
             cost: self.report.cost.or_else(|| served.price.map(|price| price.of(&usage))),
@@ -109,7 +109,7 @@ impl Ledger {
 
     /// The record as it stands, were the request to end now.
     pub(crate) fn record(&self, outcome: Class, now: Tick) -> Record {
-        let cost = self.cost();
+        let bill = self.bill();
         Record {
             id: Arc::clone(&self.id),
             outcome,
@@ -120,11 +120,11 @@ impl Ledger {
             attempts: self.attempts.clone(),
             provider: self.served.as_ref().map(|served| Arc::clone(&served.target.provider.label)),
             model: self.served.as_ref().map(|served| Arc::clone(&served.model)),
-            usage: cost.usage,
-            cost: cost.cost,
-            baseline: cost.baseline,
-            wasted: if outcome == Class::Ok { None } else { cost.cost },
-            estimated: cost.estimated,
+            usage: bill.usage,
+            cost: bill.cost,
+            baseline: bill.baseline,
+            wasted: if outcome == Class::Ok { None } else { bill.cost },
+            estimated: bill.estimated,
             finish: self.report.finish.as_deref().map(Into::into),
             total_us: now.0.saturating_sub(self.accepted.0),
             first_content_us: self.first_content.map(|at| at.0.saturating_sub(self.accepted.0)),

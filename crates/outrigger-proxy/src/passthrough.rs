@@ -26,7 +26,7 @@ use std::{
 };
 
 /// The only clock that ends a pass-through once its head has come.
-pub(crate) const SILENCE: Duration = Duration::from_secs(600);
+pub(crate) const SILENCE: Duration = Duration::from_mins(10);
 
 /// Most bytes of a refusal that are passed on.
 const REFUSAL: usize = 64 << 10;
@@ -55,8 +55,8 @@ pub(crate) async fn serve(exchange: Exchange, head: Parts, body: Incoming) -> Re
     let app = Arc::clone(&exchange.app);
     let snapshot = app.snapshot();
     let found = find(&exchange, &snapshot, head.uri.path())
-        .and_then(|provider| app.budget.enter().map(|held| (provider, held)).ok_or_else(Fault::too_many_calls));
-    let (provider, held) = match found {
+        .and_then(|provider| app.budget.enter().map(|place| (provider, place)).ok_or_else(Fault::too_many_calls));
+    let (provider, place) = match found {
         Ok(found) => found,
         Err(fault) => {
             pipeline::discard(&exchange, body).await;
@@ -64,7 +64,7 @@ pub(crate) async fn serve(exchange: Exchange, head: Parts, body: Incoming) -> Re
         }
     };
     let started = app.now();
-    let sent = forward(&exchange, provider, head, body, held).await;
+    let sent = forward(&exchange, provider, head, body, place).await;
     let class = sent.as_ref().map_or_else(|fault| fault.outcome, |_| Class::Ok);
     app.count_passthrough(&provider.label, class);
     match sent {
@@ -126,7 +126,7 @@ async fn forward(
     provider: &ProviderHandle,
     mut head: Parts,
     body: Incoming,
-    held: Held,
+    place: Held,
 ) -> Result<Response<Reply>, Fault> {
     let app = &exchange.app;
     let failed = |class| Fault::passing(class);
@@ -155,7 +155,7 @@ async fn forward(
                 return Err(failed(Class::BadResponse));
             };
             let provider_side = hyper::upgrade::on(&mut response);
-            tunnel::open(app, client, provider_side, held);
+            tunnel::open(app, client, provider_side, place);
             let mut answer = Response::new(Reply::Whole(None));
             *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             copy(response.headers(), answer.headers_mut());
@@ -175,7 +175,7 @@ async fn forward(
             app,
             timer,
             body,
-            _held: held,
+            _place: place,
         }))
     };
     let mut answer = Response::new(reply);
@@ -268,7 +268,7 @@ pub(crate) struct OpaqueStream {
     timer: Arc<crate::timer::Timer>,
     body: AnswerBody<Outgoing>,
     quiet_until: Tick,
-    _held: Held,
+    _place: Held,
 }
 
 impl OpaqueStream {

@@ -43,10 +43,10 @@ impl Default for Settings {
             max_buffered: (512 << 20) / 5 * 2,
             max_in_flight: 8192,
             max_connections: 8192,
-            idle: Duration::from_secs(600),
+            idle: Duration::from_mins(10),
             head: Duration::from_secs(30),
-            stall: Duration::from_secs(60),
-            drain: Duration::from_secs(600),
+            stall: Duration::from_mins(1),
+            drain: Duration::from_mins(10),
         }
     }
 }

@@ -12,7 +12,7 @@ use outrigger_core::{Auth, Class, Dialect, ModelFacts, Router, Secret, Slots, Ta
 use outrigger_dialect::headers;
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
 };
 
@@ -51,6 +51,8 @@ pub(crate) struct TargetHandle {
     pub(crate) provider: Arc<ProviderHandle>,
     pub(crate) model: TargetModel,
     pub(crate) quirks: outrigger_core::Quirks,
+    /// A rule that has this target has one of another dialect too: a conversation may have been served by both.
+    pub(crate) mixed: bool,
     attempts: [OnceLock<Counter>; Class::ALL.len()],
     tokens: [OnceLock<Counter>; TOKEN_CLASSES.len()],
     pub(crate) first_content: OnceLock<Histogram>,
@@ -112,15 +114,22 @@ impl Snapshot {
             .iter()
             .map(|provider| ProviderHandle::prepare(provider, secrets, upstreams).map(Arc::new));
         let providers = prepared.collect::<Result<Vec<_>, _>>()?;
+        let mixed = mixed(&table);
         let targets = table
             .targets
             .iter()
-            .map(|target| {
+            .enumerate()
+            .map(|(index, target)| {
                 let provider = providers
                     .get(target.provider)
                     .ok_or_else(|| dangling(&target.label, "a provider"))?;
                 let quirks = table.providers.get(target.provider).map(|p| p.quirks.clone()).unwrap_or_default();
-                Ok(Arc::new(TargetHandle::new(target, Arc::clone(provider), quirks)))
+                Ok(Arc::new(TargetHandle::new(
+                    target,
+                    Arc::clone(provider),
+                    quirks,
+                    mixed.contains(&index),
+                )))
             })
             .collect::<Result<Vec<_>, Unusable>>()?;
         let routes = table
@@ -144,6 +153,25 @@ impl Snapshot {
             .iter()
             .any(|target| target.provider.auth.is_empty() || target.provider.auth.iter().any(Option::is_some))
     }
+}
+
+/// The targets that share a rule with one of another dialect.
+fn mixed(table: &Table) -> BTreeSet<usize> {
+    let dialect = |target: usize| {
+        table
+            .targets
+            .get(target)
+            .and_then(|target| table.providers.get(target.provider))
+            .map(|provider| provider.dialect)
+    };
+    let mut mixed = BTreeSet::new();
+    for rule in table.routes.iter().flat_map(|route| &route.rules) {
+        let dialects: BTreeSet<_> = rule.candidates.iter().map(|candidate| dialect(candidate.target)).collect();
+        if dialects.len() > 1 {
+            mixed.extend(rule.candidates.iter().map(|candidate| candidate.target));
+        }
+    }
+    mixed
 }
 
 fn dangling(object: &str, what: &str) -> Unusable {
@@ -211,12 +239,13 @@ fn authorization(dialect: Dialect, secret: &Secret) -> Option<HeaderValue> {
 }
 
 impl TargetHandle {
-    fn new(target: &outrigger_core::Target, provider: Arc<ProviderHandle>, quirks: outrigger_core::Quirks) -> Self {
+    fn new(target: &outrigger_core::Target, provider: Arc<ProviderHandle>, quirks: outrigger_core::Quirks, mixed: bool) -> Self {
         Self {
             label: target.label.as_str().into(),
             provider,
             model: target.model.clone(),
             quirks,
+            mixed,
             attempts: Default::default(),
             tokens: Default::default(),
             first_content: OnceLock::new(),

@@ -38,9 +38,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Demo(arguments) => demo::run(arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Dev(arguments) => dev::run(arguments),
-        Command::Mock(arguments) => mock::run(arguments),
+        Command::Mock(arguments) => mock::run(&arguments),
         Command::Check(arguments) => Ok(check::run(&arguments)),
         Command::Catalog => {
             catalog::run();

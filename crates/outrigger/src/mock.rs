@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 }
 
 /// Runs until it is told to stop.
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mock = Mock::start(arguments.listen).with_context(|| format!("cannot listen on {}", arguments.listen))?;
     if let Some(file) = &arguments.file {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -120,8 +120,13 @@ fn named<'a, T: Serialize>(
             }
         })
         .collect();
-    // The content decides between two that came from nowhere, so that the order they came in does not.
-    all.sort_by_cached_key(|named| (named.origins.cloned(), serde_json::to_string(named.object).unwrap_or_default()));
+    // The content decides between two of one name that came from nowhere, so that the order they came in does not.
+    let content = |named: &Named<'_, T>| serde_json::to_string(named.object).unwrap_or_default();
+    all.sort_by(|a, b| {
+        (a.name, a.origins)
+            .cmp(&(b.name, b.origins))
+            .then_with(|| content(a).cmp(&content(b)))
+    });
     let mut by_name = BTreeMap::new();
     for named in all {
         match by_name.entry(named.name) {

@@ -66,7 +66,7 @@ mod tests {
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .into();
         for (selector, holds) in [
-            (r#"{}"#, true),
+            ("{}", true),
             (r#"{"matchLabels": {"team": "blue"}}"#, true),
             (r#"{"matchLabels": {"team": "blue", "tier": "iron"}}"#, false),
             (r#"{"matchLabels": {"absent": ""}}"#, false),

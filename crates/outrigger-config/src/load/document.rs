@@ -3,6 +3,8 @@
 //! Documents are split before they are parsed: the parser gives up at the first error, and what follows must not be lost with it.
 
 use super::node::Node;
+use crate::diagnostics::quoted;
+use serde_saphyr::Error;
 
 /// A part of a file between two `---` lines.
 pub(super) struct Document<'a> {
@@ -70,18 +72,43 @@ pub(super) fn parse(document: &Document<'_>) -> Result<Option<Node>, Broken> {
             let line = location.map_or(1, |at| u32::try_from(at.line()).unwrap_or(u32::MAX));
             Err(Broken {
                 line: line.saturating_add(document.above),
-                why: why(&error.to_string()),
+                why: why(&error),
             })
         }
     }
 }
 
-/// The parser's sentence without its own idea of the place, which counts from the document's start.
-fn why(text: &str) -> String {
-    let first = text.lines().next().unwrap_or(text);
-    let cut = first.rfind(" at line ").or_else(|| first.rfind(" (line "));
-    cut.and_then(|at| first.get(..at))
-        .unwrap_or(first)
-        .trim_end_matches([':', ','])
-        .to_owned()
+/// What went wrong, without quoting any value: the document may be a Secret.
+fn why(error: &Error) -> String {
+    let error = error.without_snippet();
+    if let Error::AliasError { error, .. } = error {
+        return why(error);
+    }
+    if let Error::DuplicateMappingKey { key: Some(key), .. } = error {
+        return format!("the key {} is there twice", quoted(key));
+    }
+    if matches!(error, Error::Budget { .. }) {
+        return "it is too large, or nested too deeply".to_owned();
+    }
+    if matches!(
+        error,
+        Error::AliasReplayLimitExceeded { .. } | Error::RecursiveReferencesRequireWeakTypes { .. }
+    ) {
+        return "its aliases repeat too much".to_owned();
+    }
+    if matches!(
+        error,
+        Error::ExternalMessage { .. } | Error::Eof { .. } | Error::UnknownAnchor { .. }
+    ) {
+        // The grammar's own words. Their idea of the place counts from the start of the document, so it is cut off.
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let end = [" at line ", " (line "]
+            .iter()
+            .filter_map(|mark| first.find(mark))
+            .min()
+            .unwrap_or(first.len());
+        return first.get(..end).unwrap_or(first).trim_end_matches([':', ',']).to_owned();
+    }
+    "a value does not fit its tag".to_owned()
 }

@@ -7,12 +7,10 @@ use super::{
 };
 use crate::{
     diagnostics::{Diagnostic, Origins, Severity, Source, nearest, quoted},
-    objects::{ConfigMapObject, Datum, NamespaceObject, Rejected, SecretObject, Sourced},
+    objects::{Rejected, Sourced},
     v1alpha1::{self, rules},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
-use outrigger_core::Secret;
 use serde::de::DeserializeOwned;
 use std::{
     collections::BTreeMap,
@@ -20,26 +18,6 @@ use std::{
 };
 
 const API_VERSION: &str = "outrigger.dev/v1alpha1";
-/// The annotation of a Secret that lets its bytes go to hosts outside the catalogue.
-const ORIGINS: &str = "outrigger.dev/origins";
-/// Everything that Kubernetes knows in `metadata`.
-const META_FIELDS: [&str; 15] = [
-    "annotations",
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generateName",
-    "generation",
-    "labels",
-    "managedFields",
-    "name",
-    "namespace",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-];
 
 /// Takes the object of one document, or of each member of a list.
 pub(super) fn take(loaded: &mut Loaded, file: &Arc<str>, root: &Node) {
@@ -71,19 +49,11 @@ pub(super) fn take(loaded: &mut Loaded, file: &Arc<str>, root: &Node) {
 }
 
 /// One document under way.
-struct Document<'a> {
-    loaded: &'a mut Loaded,
-    file: &'a Arc<str>,
-    root: &'a Node,
+pub(super) struct Document<'a> {
+    pub(super) loaded: &'a mut Loaded,
+    pub(super) file: &'a Arc<str>,
+    pub(super) root: &'a Node,
     kind: &'a str,
-}
-
-/// What of the metadata of every kind matters.
-struct Meta {
-    name: String,
-    namespace: Option<String>,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
 }
 
 impl Document<'_> {
@@ -95,7 +65,7 @@ impl Document<'_> {
             (Some(spec), Some(schema)) => found.extend(misfits(schema, spec, "spec")),
             _ => found.push(misfit("spec", self.root.line, "this field is missing", "add it")),
         }
-        let (meta, sound) = (meta?, found.is_empty());
+        let sound = found.is_empty() && meta.as_ref().is_some_and(|meta| meta.sound);
         let origins = Origins::new(Arc::clone(self.file), self.root.lines());
         let value = self.to_resource();
         if !sound {
@@ -120,6 +90,7 @@ impl Document<'_> {
             let origins = Some(origins);
             return Some(Sourced { object, origins });
         }
+        let meta = meta?;
         self.loaded.objects.rejected.push(Rejected {
             kind,
             namespace: meta.namespace,
@@ -138,65 +109,6 @@ impl Document<'_> {
             }
         }
         value
-    }
-
-    fn secret(&mut self) {
-        let meta = self.meta();
-        let mut found = self.unknown_fields(&["apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"]);
-        let mut data = BTreeMap::new();
-        for (key, text) in self.texts("data", &mut found) {
-            let compact: String = text.split_whitespace().collect();
-            let datum = match STANDARD.decode(compact).map(String::from_utf8) {
-                Ok(Ok(text)) => Datum::Text(Secret::new(text)),
-                Ok(Err(_)) => Datum::Binary,
-                Err(_) => {
-                    let help = "write what `base64 -w0` makes of it, or put the text itself under stringData";
-                    found.push(misfit(
-                        &format!("data.{key}"),
-                        self.line_of("data", &key),
-                        "this is no base64",
-                        help,
-                    ));
-                    Datum::Binary
-                }
-            };
-            data.insert(key, datum);
-        }
-        for (key, text) in self.texts("stringData", &mut found) {
-            data.insert(key, Datum::Text(Secret::new(text)));
-        }
-        self.report(found);
-        let Some(meta) = meta else { return };
-        let origins = meta.annotations.get(ORIGINS).map(String::as_str).unwrap_or_default();
-        let object = SecretObject {
-            origins: origins
-                .split(',')
-                .map(str::trim)
-                .filter(|origin| !origin.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            namespace: meta.namespace,
-            name: meta.name,
-            data,
-        };
-        let secret = self.sourced(object);
-        self.loaded.objects.secrets.push(secret);
-    }
-
-    fn config_map(&mut self) {
-        let meta = self.meta();
-        let mut found = self.unknown_fields(&["apiVersion", "kind", "metadata", "data", "binaryData", "immutable"]);
-        let data = self.texts("data", &mut found).into_iter().collect();
-        self.report(found);
-        let Some(Meta { name, namespace, .. }) = meta else { return };
-        let config_map = self.sourced(ConfigMapObject { namespace, name, data });
-        self.loaded.objects.config_maps.push(config_map);
-    }
-
-    fn namespace(&mut self) {
-        let Some(Meta { name, labels, .. }) = self.meta() else { return };
-        let namespace = self.sourced(NamespaceObject { name, labels });
-        self.loaded.objects.namespaces.push(namespace);
     }
 
     /// Not one of ours: a note, unless it looks like a misspelt one.
@@ -237,79 +149,7 @@ impl Document<'_> {
         self.loaded.diagnostics.push(diagnostic);
     }
 
-    /// The metadata; `None` without a usable name, which is reported like everything else that is wrong with it.
-    fn meta(&mut self) -> Option<Meta> {
-        let mut found = Vec::new();
-        let Some(metadata) = self.root.field("metadata") else {
-            self.report(vec![misfit(
-                "metadata.name",
-                self.root.line,
-                "this object has no name",
-                "add metadata with a name",
-            )]);
-            return None;
-        };
-        for field in metadata.fields() {
-            if !META_FIELDS.contains(&field.name.as_str()) {
-                let help = nearest(&field.name, META_FIELDS).map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-                let path = format!("metadata.{}", field.name);
-                found.push(misfit(
-                    &path,
-                    field.line,
-                    &format!("there is no field {}", quoted(&field.name)),
-                    &help,
-                ));
-            }
-        }
-        let mut name_like = |field: &str| {
-            let node = metadata.field(field).filter(|node| !node.is_null())?;
-            let name = node.text().filter(|name| is_dns_name(name));
-            if name.is_none() {
-                let help = "write up to 253 lower-case letters, digits, dashes and dots";
-                found.push(misfit(
-                    &format!("metadata.{field}"),
-                    node.line,
-                    "this is no name of an object",
-                    help,
-                ));
-            }
-            Some(name.map(str::to_owned))
-        };
-        let namespace = name_like("namespace");
-        let name = name_like("name");
-        if name.is_none() {
-            found.push(misfit("metadata.name", metadata.line, "this object has no name", "add one"));
-        }
-        self.report(found);
-        Some(Meta {
-            name: name??,
-            namespace: match namespace {
-                Some(namespace) => Some(namespace?),
-                None => None,
-            },
-            labels: texts_of(metadata.field("labels")),
-            annotations: texts_of(metadata.field("annotations")),
-        })
-    }
-
-    /// The texts of a map such as `data`. Other values are reported without quoting them.
-    fn texts(&self, field: &str, found: &mut Vec<Misfit>) -> Vec<(String, String)> {
-        let mut texts = Vec::new();
-        for entry in self.root.field(field).map(Node::fields).unwrap_or_default() {
-            match entry.value.text() {
-                Some(text) => texts.push((entry.name.clone(), text.to_owned())),
-                None => found.push(misfit(
-                    &format!("{field}.{}", entry.name),
-                    entry.line,
-                    "this is no text",
-                    "put it into quotes",
-                )),
-            }
-        }
-        texts
-    }
-
-    fn unknown_fields(&self, known: &[&str]) -> Vec<Misfit> {
+    pub(super) fn unknown_fields(&self, known: &[&str]) -> Vec<Misfit> {
         let unknown = self.root.fields().iter().filter(|field| !known.contains(&field.name.as_str()));
         unknown
             .map(|field| {
@@ -327,15 +167,7 @@ impl Document<'_> {
             .collect()
     }
 
-    fn line_of(&self, field: &str, key: &str) -> u32 {
-        let fields = self.root.field(field).map(Node::fields).unwrap_or_default();
-        fields
-            .iter()
-            .find(|entry| entry.name == key)
-            .map_or(self.root.line, |entry| entry.line)
-    }
-
-    fn report(&mut self, found: Vec<Misfit>) {
+    pub(super) fn report(&mut self, found: Vec<Misfit>) {
         let object = self.title();
         for misfit in found {
             let source = Some(self.source(misfit.line));
@@ -350,7 +182,7 @@ impl Document<'_> {
         }
     }
 
-    /// `Kind namespace/name`, as far as they are known.
+    /// `Kind namespace/name`, as far as they are known; else the file.
     fn title(&self) -> String {
         let metadata = self.root.field("metadata");
         let text = |field| metadata.and_then(|metadata| metadata.field(field)).and_then(Node::text);
@@ -358,6 +190,7 @@ impl Document<'_> {
         match (text("namespace"), text("name")) {
             (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
             (None, Some(name)) => format!("{kind} {name}"),
+            (_, None) if self.kind.is_empty() => self.file.to_string(),
             (_, None) => kind.to_owned(),
         }
     }
@@ -366,13 +199,6 @@ impl Document<'_> {
         Source {
             file: Arc::clone(self.file),
             line,
-        }
-    }
-
-    fn sourced<T>(&self, object: T) -> Sourced<T> {
-        Sourced {
-            object,
-            origins: Some(Origins::new(Arc::clone(self.file), self.root.lines())),
         }
     }
 }
@@ -390,27 +216,11 @@ fn spec_schema(kind: &str) -> Option<&'static JSONSchemaProps> {
     schemas.get(kind)
 }
 
-fn misfit(field: &str, line: u32, message: &str, help: &str) -> Misfit {
+pub(super) fn misfit(field: &str, line: u32, message: &str, help: &str) -> Misfit {
     Misfit {
         field: field.to_owned(),
         line,
         message: message.to_owned(),
         help: help.to_owned(),
     }
-}
-
-fn texts_of(map: Option<&Node>) -> BTreeMap<String, String> {
-    let fields = map.map(Node::fields).unwrap_or_default();
-    fields
-        .iter()
-        .filter_map(|field| Some((field.name.clone(), field.value.text()?.to_owned())))
-        .collect()
-}
-
-fn is_dns_name(name: &str) -> bool {
-    let label = |label: &str| {
-        let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        label.starts_with(edge) && label.ends_with(edge) && label.chars().all(|c| edge(c) || c == '-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
 }

@@ -45,7 +45,7 @@ impl Check<'_> {
             (Some("integer"), Tree::Number(number)) if number.is_i64() || number.is_u64() => self.number(schema, number, path, line),
             (Some("number"), Tree::Number(number)) => self.number(schema, number, path, line),
             (Some("boolean"), Tree::Bool(_)) | (None, _) => {}
-            (Some(wanted), _) => self.wrong_type(wanted, node, path, line),
+            (Some(wanted), _) => self.wrong_type(schema, wanted, node, path, line),
         }
     }
 
@@ -59,7 +59,7 @@ impl Check<'_> {
                 (None, Some(JSONSchemaPropsOrBool::Schema(values))) => {
                     self.value(values, &field.value, &format!("{path}[{}]", field.name), field.line);
                 }
-                (None, _) => self.unknown(properties, &field.name, &below, field.line),
+                (None, _) => self.unknown(schema, &field.name, &below, field.line),
             }
         }
         for name in schema.required.iter().flatten() {
@@ -77,11 +77,13 @@ impl Check<'_> {
         }
     }
 
-    fn unknown(&mut self, properties: &BTreeMap<String, JSONSchemaProps>, name: &str, path: &str, line: u32) {
+    fn unknown(&mut self, here: &JSONSchemaProps, name: &str, path: &str, line: u32) {
+        let empty = BTreeMap::new();
+        let properties = here.properties.as_ref().unwrap_or(&empty);
         let known = || properties.keys().map(String::as_str);
         let help = if let Some(near) = nearest(name, known()) {
             format!("did you mean `{near}`?")
-        } else if let Some(home) = home(self.root, name, self.path) {
+        } else if let Some(home) = home(here, name, path_of(path)).or_else(|| home(self.root, name, self.path)) {
             format!("it belongs to {home}")
         } else {
             format!("the fields here are {}", known().collect::<Vec<_>>().join(", "))
@@ -174,7 +176,7 @@ impl Check<'_> {
         }
     }
 
-    fn wrong_type(&mut self, wanted: &str, node: &Node, path: &str, line: u32) {
+    fn wrong_type(&mut self, schema: &JSONSchemaProps, wanted: &str, node: &Node, path: &str, line: u32) {
         let wanted_words = match wanted {
             "object" => "fields",
             "array" => "a list",
@@ -182,19 +184,22 @@ impl Check<'_> {
             "boolean" => "true or false",
             _ => "a whole number",
         };
-        let (found, scalar) = match &node.tree {
-            Tree::Null => ("nothing", None),
-            Tree::Bool(value) => ("true or false", Some(value.to_string())),
-            Tree::Number(number) => ("a number", Some(number.to_string())),
-            Tree::Text(_) => ("a text", None),
-            Tree::List(_) => ("a list", None),
-            Tree::Map(_) => ("fields", None),
+        let found = match &node.tree {
+            Tree::Null => "nothing",
+            Tree::Bool(_) => "true or false",
+            Tree::Number(_) => "a number",
+            Tree::Text(_) => "a text",
+            Tree::List(_) => "a list",
+            Tree::Map(_) => "fields",
         };
-        let help = match (wanted, scalar, &node.tree) {
-            (_, _, Tree::Null) => "write a value, or leave the field out".to_owned(),
-            ("string", Some(scalar), _) => format!("put it into quotes: \"{scalar}\""),
-            ("array", ..) => "write - in front of each member".to_owned(),
-            ("integer", _, Tree::Text(_)) => "write it without quotes".to_owned(),
+        let fields: Vec<&str> = schema.properties.iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let help = match (wanted, &node.tree) {
+            (_, Tree::Null) => "write a value, or leave the field out".to_owned(),
+            ("string", Tree::Number(number)) => format!("put it into quotes: \"{number}\""),
+            ("string", Tree::Bool(_)) => "put it into quotes: yes, no, on, off, true and false are no texts without".to_owned(),
+            ("array", _) => "write a - in front of each member, or [one, two]".to_owned(),
+            ("integer", Tree::Text(_)) => "write it without quotes".to_owned(),
+            ("object", _) if !fields.is_empty() => format!("write its fields: {}", fields.join(", ")),
             _ => format!("write {wanted_words}"),
         };
         self.report(path, line, &format!("{found} stands where {wanted_words} should"), &help);
@@ -208,6 +213,11 @@ impl Check<'_> {
             help: help.to_owned(),
         });
     }
+}
+
+/// The path around a field.
+fn path_of(field: &str) -> &str {
+    field.rsplit_once('.').map_or("", |(around, _)| around)
 }
 
 /// Where in the schema the only field of that name is, if there is exactly one such place.

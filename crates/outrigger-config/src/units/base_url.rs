@@ -152,7 +152,7 @@ fn parse_host(host: &str) -> Result<String, BadBaseUrl> {
 
 fn parse_path(path: &str) -> Result<String, BadBaseUrl> {
     let path = path.strip_suffix('/').unwrap_or(path);
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._~!$&'()*+,;=:@%-".contains(c);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._~!$&()*+,;=:@%-".contains(c);
     let segment = |segment: &str| !matches!(segment, "" | "." | "..") && segment.chars().all(allowed);
     let well_formed = path.is_empty() || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
     well_formed.then(|| path.to_owned()).ok_or(BadBaseUrl::Path)

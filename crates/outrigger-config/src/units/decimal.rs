@@ -31,13 +31,14 @@ pub fn parse_ratio(text: &str) -> Option<u32> {
 pub struct Markup(i64);
 
 impl Markup {
-    /// Parses a percentage, `-100` to `1000` with up to four decimals.
+    /// Parses a percentage, `-100` to `1000` with up to four decimals and without needless zeros in front.
     pub fn parse(percent: &str) -> Option<Self> {
         let (negative, digits) = match percent.strip_prefix('-') {
             Some(digits) => (true, digits),
             None => (false, percent),
         };
-        if digits.split_once('.').is_some_and(|(_, frac)| frac.len() > 4) {
+        let (int, frac) = digits.split_once('.').unwrap_or((digits, "0"));
+        if frac.len() > 4 || (int.len() > 1 && int.starts_with('0')) {
             return None;
         }
         let ppm = i64::try_from(millionths(digits, 4)? / 100).ok()?;
@@ -126,7 +127,7 @@ mod tests {
         assert_eq!(Markup::parse("-100").unwrap().on(price).output, PicoUsd(0));
         assert_eq!(Markup::parse("-2.5").unwrap().on(price).output, PicoUsd(9_750_000));
         assert_eq!(Markup::parse("0.0001").unwrap().on(price).output, PicoUsd(10_000_010));
-        for text in ["", "-", "7%", "1000.0001", "-100.0001", "--1", "0.00001", "10000"] {
+        for text in ["", "-", "7%", "1000.0001", "-100.0001", "--1", "0.00001", "10000", "007"] {
             assert_eq!(Markup::parse(text), None, "{text}");
         }
     }

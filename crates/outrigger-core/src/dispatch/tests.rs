@@ -7,6 +7,7 @@ use crate::{
 };
 use alloc::{vec, vec::Vec};
 
+mod incidents;
 mod properties;
 
 pub(super) const SHAPE: Shape<'static> = Shape {
@@ -78,10 +79,9 @@ impl Request<'_> {
 
     /// The next step, which must be an attempt.
     fn send(&mut self, now: Tick) -> Attempt {
-        match self.next(now) {
-            Step::Send(attempt) => attempt,
-            other => panic!("{other:?}"),
-        }
+        let step = self.next(now);
+        let Step::Send(attempt) = step else { panic!("{step:?}") };
+        attempt
     }
 
     fn target(&mut self, now: Tick) -> usize {
@@ -259,15 +259,13 @@ fn a_told_time_is_waited_for_only_within_the_deadline_and_a_minute() {
         let mut request = world.request(at(0), at(deadline));
         request.send(at(0));
         request.outcome(told(Class::RateLimited, at(until)), at(0));
-        match request.next(at(0)) {
-            Step::WaitUntil(tick) => {
-                assert!(waits && tick >= at(until) && tick <= at(until + 100), "{name}");
-                assert_eq!(request.target(tick), 0, "{name}");
-            }
-            step => {
-                assert!(!waits, "{name}");
-                assert_eq!(step, Step::Finish(Verdict::Exhausted { wait: Some(at(until)) }), "{name}");
-            }
+        let step = request.next(at(0));
+        if let Step::WaitUntil(tick) = step {
+            assert!(waits && tick >= at(until) && tick <= at(until + 100), "{name}");
+            assert_eq!(request.target(tick), 0, "{name}");
+        } else {
+            assert!(!waits, "{name}");
+            assert_eq!(step, Step::Finish(Verdict::Exhausted { wait: Some(at(until)) }), "{name}");
         }
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! *Down* is any of three, each of which sees what the others cannot:
 //! - a streak: the last [`STREAK`] attempts all failed. It needs no traffic to speak of, so a pod with a call a minute leaves a dead
-//!   provider after three calls; at a natural error rate of 1 % it is wrong once in a million attempts.
+//!   provider after three calls; at a natural error rate of 1 % it is wrong once in a million attempts. A success counts from when
+//!   its attempt started: those under way when an outage begins do not hide it.
 //! - a rate: of at least [`RATED`] attempts of the window more than the route's share failed. It sees a provider that fails half its
 //!   calls, which seldom makes a streak.
 //! - a hang: [`OVERDUE`] attempts in flight are older than what is usual and none that started after them has finished in time. It
@@ -103,6 +104,8 @@ pub(super) struct Site {
     pub(super) lanes: [Lane; LANES],
     pub(super) in_flight: u32,
     streak: u32,
+    /// When the first attempt of the streak started, and the last one failed.
+    streak_from: Tick,
     failed_at: Tick,
     down: Option<(Cause, Probation)>,
     overloaded: Tick,
@@ -117,6 +120,7 @@ impl Site {
             lanes: Default::default(),
             in_flight: 0,
             streak: 0,
+            streak_from: Tick(0),
             failed_at: Tick(0),
             down: None,
             overloaded: Tick(0),
@@ -259,11 +263,15 @@ impl Site {
 
     fn succeeded(&mut self, started: Tick, probe: bool, now: Tick) {
         self.tally.record(true, now);
-        self.streak = 0;
+        // One that was sent before the first failure tells of the time before it.
+        if started >= self.streak_from {
+            self.streak = 0;
+        }
         let Some((_, probation)) = &mut self.down else { return };
         if started >= probation.since && probation.succeeded(probe, now) {
             self.returned = Some(probation.returned(now));
             self.down = None;
+            self.streak = 0;
             self.tally = Tally::default();
             for _ in 0..WANTED {
                 self.tally.record(true, now);
@@ -276,6 +284,9 @@ impl Site {
 
     fn failed(&mut self, started: Tick, probe: bool, now: Tick) {
         self.tally.record(false, now);
+        if self.streak == 0 {
+            self.streak_from = started;
+        }
         self.streak = self.streak.saturating_add(1);
         self.failed_at = now;
         if let Some((_, probation)) = &mut self.down

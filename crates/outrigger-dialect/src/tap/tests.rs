@@ -459,7 +459,31 @@ fn pieces() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Events that are alike but for a few places, so that the mould is tried, and tried in vain.
+fn alike() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        Just(""),
+        Just("a"),
+        Just("\\\""),
+        Just("\\\\"),
+        Just("longer than two words"),
+        Just("\\\",\\\"usage\\\":{}")
+    ];
+    let finish = prop_oneof![5 => Just("null"), 1 => Just("\"stop\"")];
+    let member = prop_oneof![Just("content"), Just("refusal"), Just("x")];
+    (text, finish, member, 0..4_usize, "[a-z]{0,3}").prop_map(|(text, finish, member, which, padding)| {
+        let more = [
+            ",\"usage\":null".to_owned(),
+            format!(",\"usage\":null,\"obfuscation\":\"{padding}\""),
+            format!(",\"obfuscation\":\"{padding}\",\"usage\":null"),
+            format!(",\"x\":\"{padding}\""),
+        ];
+        chunk(&format!(r#"{{"{member}":"{text}"}}"#), finish, &more[which])
+    })
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
     fn how_the_bytes_are_split_changes_nothing(
         pieces in proptest::collection::vec(pieces(), 0..7), crlf: bool, strip: bool, cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..9)
@@ -480,5 +504,16 @@ proptest! {
         }
         // Behind fields of its own event the end event may have left in part: then there is no place for a trailer.
         prop_assert_eq!(Ran { with_trailer: String::new(), ..split }, Ran { with_trailer: String::new(), ..at_once });
+    }
+
+    #[test]
+    fn an_event_like_the_one_before_is_read_as_if_it_were_the_first(events in proptest::collection::vec(alike(), 1..9), strip: bool) {
+        let ran = run(Dialect::OpenAi, strip, &[events.concat().as_bytes()]);
+        let apart: Vec<Ran> = events.iter().map(|event| run(Dialect::OpenAi, strip, &[event.as_bytes()])).collect();
+        prop_assert_eq!(ran.out, apart.iter().map(|one| one.out.as_str()).collect::<String>());
+        prop_assert_eq!(ran.report.content_bytes, apart.iter().map(|one| one.report.content_bytes).sum::<u64>());
+        prop_assert_eq!(ran.report.content_events, apart.iter().map(|one| one.report.content_events).sum::<u64>());
+        prop_assert_eq!(ran.report.finish, apart.iter().find_map(|one| one.report.finish.clone()));
+        prop_assert_eq!(ran.content, apart.iter().any(|one| one.content));
     }
 }

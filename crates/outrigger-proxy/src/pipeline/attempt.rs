@@ -48,7 +48,7 @@ pub(super) enum Answer {
     /// A stream: what was held back until its first content, and the rest to come.
     Stream {
         held: VecDeque<Bytes>,
-        relay: Relay,
+        relay: Box<Relay>,
         source: Source,
     },
     /// A unary answer too large to be held: passed on as it comes.
@@ -211,13 +211,13 @@ impl Driver<'_> {
         loop {
             let watch = match self.next() {
                 Step::WaitUntil(at) => at,
-                Step::Cancel(_) => return Err(Failed::of(Class::Timeout)),
+                // A probe's own time is over, or the whole request's.
+                Step::Cancel(_) | Step::Finish(_) => return Err(Failed::of(Class::Timeout)),
                 Step::Send(other) => {
                     // A second attempt beside a running one: this data plane runs one at a time, the newer wins.
                     self.observe(other.id, Outcome::of(Class::Cancelled));
                     return Err(Failed::of(Class::Cancelled));
                 }
-                Step::Finish(_) => return Err(Failed::of(Class::Timeout)),
             };
             let ended = std::future::poll_fn(|cx| {
                 if let Poll::Ready(ended) = running.as_mut().poll(cx) {

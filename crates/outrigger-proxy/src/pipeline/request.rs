@@ -8,6 +8,7 @@ use outrigger_core::{Class, ModelFacts};
 use outrigger_dialect::{
     classify::Classified,
     headers,
+    scan::{self, Scan},
     splice::{Edits, TokenLimit, splice},
     translate::{self, Asked, TargetTraits},
 };
@@ -42,7 +43,7 @@ pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> 
     };
     let uri = provider.uri(api).ok_or_else(|| cannot(call.api))?;
     let (slices, strip_usage) = if same {
-        spliced(call, target)
+        spliced(call, target)?
     } else {
         (vec![translated(call, target)?], false)
     };
@@ -124,7 +125,17 @@ fn callers(message: String, param: Option<String>) -> Classified {
     }
 }
 
-fn spliced(call: &Call, target: &TargetHandle) -> (Vec<Bytes>, bool) {
+fn spliced(call: &Call, target: &TargetHandle) -> Result<(Vec<Bytes>, bool), Failed> {
+    if target.mixed
+        && let Some(body) = translate::without_foreign_thinking(call.api.dialect(), &call.body).map(Bytes::from)
+    {
+        let scan = scan::scan(&body, call.api.endpoint()).map_err(|error| Failed::client(callers(error.to_string(), None)))?;
+        return Ok(edited(call, &body, &scan, target));
+    }
+    Ok(edited(call, &call.body, &call.scan, target))
+}
+
+fn edited(call: &Call, body: &Bytes, scan: &Scan, target: &TargetHandle) -> (Vec<Bytes>, bool) {
     let asked = &*call.scan.model_name;
     let name = target.model_name(asked);
     let include_usage = call.api == Api::Chat && call.scan.stream && !call.scan.include_usage && target.quirks.stream_options;
@@ -137,10 +148,10 @@ fn spliced(call: &Call, target: &TargetHandle) -> (Vec<Bytes>, bool) {
             Api::Chat if !target.quirks.max_completion_tokens => Some(TokenLimit::MaxTokens),
             // Models that think refuse the older name; all others take what the client wrote.
             Api::Chat if reasoning => Some(TokenLimit::MaxCompletionTokens),
-            _ => None,
+            Api::Chat | Api::Messages | Api::CountTokens | Api::Embeddings => None,
         },
     };
-    (splice(&call.body, &call.scan, &edits), include_usage)
+    (splice(body, scan, &edits), include_usage)
 }
 
 fn translated(call: &Call, target: &TargetHandle) -> Result<Bytes, Failed> {

@@ -28,7 +28,7 @@ pub(super) fn respond(exchange: Exchange, mut ledger: Ledger, rule: HeaderValue,
         Answer::Unary { body, report } => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             ledger.report = report;
-            if let Some(Ok(cost)) = ledger.cost().cost.map(|cost| HeaderValue::from_str(&usd(cost))) {
+            if let Some(Ok(cost)) = ledger.bill().cost.map(|cost| HeaderValue::from_str(&usd(cost))) {
                 headers.insert("x-outrigger-cost-usd", cost);
             }
             ledger.settle(Class::Ok);

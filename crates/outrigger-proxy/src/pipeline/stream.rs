@@ -54,7 +54,7 @@ pub(super) async fn open(
         if seen.content {
             return Ok(Answer::Stream {
                 held: out.into(),
-                relay,
+                relay: Box::new(relay),
                 source,
             });
         }
@@ -94,7 +94,7 @@ pub(crate) struct ReplyStream {
     dialect: Dialect,
     queue: VecDeque<Bytes>,
     /// Absent for an oversized unary answer, which nobody reads on its way.
-    relay: Option<Relay>,
+    relay: Option<Box<Relay>>,
     source: Option<Source>,
     between: Duration,
     quiet_until: Tick,
@@ -123,7 +123,7 @@ impl ReplyStream {
     }
 
     /// A stream of events, of which `held` has come.
-    pub(super) fn relayed(mut self, held: VecDeque<Bytes>, relay: Relay) -> Self {
+    pub(super) fn relayed(mut self, held: VecDeque<Bytes>, relay: Box<Relay>) -> Self {
         self.queue = held;
         self.relay = Some(relay);
         self
@@ -189,7 +189,7 @@ impl ReplyStream {
                 classify::classify_stream_error(&provider.name, provider.dialect, &error.data).class
             });
             // Untouched bytes brought the event along; a translation leaves it to us.
-            if let Some(Relay::Translated(_)) = self.relay {
+            if self.relay.as_deref().is_some_and(|relay| matches!(relay, Relay::Translated(_))) {
                 self.queue.push_back(Fault::broken(class).event(self.dialect, &self.exchange.id));
             }
             self.close(class);

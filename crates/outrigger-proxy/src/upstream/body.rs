@@ -26,12 +26,6 @@ impl<B> AnswerBody<B> {
         body
     }
 
-    /// Of an answer that switched protocols: empty, and the connection no longer the pool's.
-    pub(super) fn upgraded(incoming: Incoming, lease: Lease<B>) -> Self {
-        lease.let_go();
-        Self { incoming, lease: None }
-    }
-
     fn release(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.release();

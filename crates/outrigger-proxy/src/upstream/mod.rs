@@ -32,7 +32,7 @@ pub use tls::{Tls, TlsError};
 use bytes::Bytes;
 use connect::Handshake;
 use dns::Addresses;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use hyper::client::conn::http1;
 use outrigger_core::{Origin, Scheme};
@@ -264,13 +264,8 @@ impl<B: RequestBody> Lease<B> {
             return Err((SendError::full(0), Some(request)));
         };
         let (head, incoming) = connection.exchange(request, reused).await?.into_parts();
-        let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            AnswerBody::upgraded(incoming, self)
-        } else {
-            AnswerBody::new(incoming, self)
-        };
         Ok(Sent {
-            response: Response::from_parts(head, body),
+            response: Response::from_parts(head, AnswerBody::new(incoming, self)),
             reused,
         })
     }

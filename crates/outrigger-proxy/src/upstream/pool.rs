@@ -184,13 +184,6 @@ impl<B> Lease<B> {
             self.counted = false;
         }
     }
-
-    /// The peer has switched protocols: the connection lives on in whoever takes the upgrade, and no longer counts here.
-    pub(super) fn let_go(mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.let_go();
-        }
-    }
 }
 
 impl<B> Drop for Lease<B> {
@@ -205,17 +198,14 @@ impl<B> Drop for Lease<B> {
 /// The handle of a connection. Dropped, it ends the task that drives the connection, and that closes the socket.
 pub(super) struct Connection<B> {
     send: SendRequest<B>,
-    life: oneshot::Sender<()>,
+    /// Never used but to be dropped.
+    _life: oneshot::Sender<()>,
     heard: Arc<AtomicBool>,
 }
 
 impl<B> Connection<B> {
     fn gone(&self) -> bool {
         self.send.is_closed()
-    }
-
-    fn let_go(self) {
-        let _ = self.life.send(());
     }
 }
 
@@ -237,9 +227,9 @@ impl<B: RequestBody> Connection<B> {
         let (life, ears) = oneshot::channel();
         let driver = Driver {
             connection: connection.with_upgrades(),
-            life: Some(ears),
+            handle_gone: ears,
         };
-        Ok((Self { send, life, heard }, driver))
+        Ok((Self { send, _life: life, heard }, driver))
     }
 
     /// One request, one answer. In the error's place the request itself, if none of it has been sent.
@@ -263,21 +253,18 @@ impl<B: RequestBody> Connection<B> {
 /// Moves the bytes of one connection until it ends or its handle is gone.
 struct Driver<C> {
     connection: C,
-    life: Option<oneshot::Receiver<()>>,
+    handle_gone: oneshot::Receiver<()>,
 }
 
 impl<C: Future + Unpin> Future for Driver<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // hyper alone would notice a dropped answer only when the provider sends its next byte, and until then the call would go on
-        // being paid for.
-        if let Some(life) = &mut self.life {
-            match Pin::new(life).poll(cx) {
-                Poll::Ready(Ok(())) => self.life = None,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
+        // hyper alone would finish what it is at: send the rest of a request whose answer nobody wants any more, say good-bye in TLS to
+        // a peer that does not read. A provider that is still at work is to see the end at once. (A switch of protocols has handed the
+        // socket on by the time its answer arrives, so that there is nothing left here to close.)
+        if Pin::new(&mut self.handle_gone).poll(cx).is_ready() {
+            return Poll::Ready(());
         }
         // An error reaches the request through its own channel; an idle connection that breaks is nobody's loss.
         Pin::new(&mut self.connection).poll(cx).map(drop)

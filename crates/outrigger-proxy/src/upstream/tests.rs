@@ -2,7 +2,7 @@
 
 use super::*;
 use bytes::BytesMut;
-use http::Method;
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,7 +59,7 @@ impl Peer {
     }
 
     async fn accept(&self) -> Line<TcpStream> {
-        Line::new(self.listener.accept().await.unwrap().0)
+        Line::new(in_time("a connection", self.listener.accept()).await.unwrap().0)
     }
 }
 
@@ -87,6 +87,10 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Line<S> {
 
     /// The next request: head and, by its content length, body.
     async fn request(&mut self) -> String {
+        in_time("a request", self.read_request()).await
+    }
+
+    async fn read_request(&mut self) -> String {
         loop {
             let text = String::from_utf8(self.buffer.to_vec()).unwrap();
             if let Some(end) = text.find("\r\n\r\n") {
@@ -122,7 +126,19 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Line<S> {
 
     /// Resolves when the other side has closed.
     async fn closed(&mut self) {
+        in_time("a close", self.read_to_end()).await;
+    }
+
+    async fn read_to_end(&mut self) {
         while matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..)) {}
+    }
+}
+
+/// What a script waits for comes at once, or a test has failed; this only keeps it from waiting for ever.
+async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(20), wait).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what} never came"),
     }
 }
 

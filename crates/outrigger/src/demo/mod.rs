@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 const PHASES: [&str; 3] = ["all providers healthy", "anthropic down", "anthropic back"];
 
 /// Runs the demo.
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mock = Mock::local()?;
     providers::script(&mock)?;
     let compiled = providers::routes(&mock);

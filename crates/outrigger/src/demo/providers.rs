@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use outrigger_config::{
     compile::{Compiled, compile},
-    load::load_text,
+    load::load_texts,
     v1alpha1::ProviderEndpoint,
 };
 use outrigger_core::Secret;
@@ -11,19 +11,14 @@ use outrigger_mock::Mock;
 use serde_json::json;
 
 /// The bundled samples.
-const SAMPLES: &str = concat!(
-    include_str!("../../../../deploy/samples/openai.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/anthropic.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/mistral.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/assistant.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/triage.yaml"),
-    "\n---\n",
-    include_str!("../../../../deploy/samples/embeddings.yaml"),
-);
+const SAMPLES: [(&str, &str); 6] = [
+    ("openai.yaml", include_str!("../../../../deploy/samples/openai.yaml")),
+    ("anthropic.yaml", include_str!("../../../../deploy/samples/anthropic.yaml")),
+    ("mistral.yaml", include_str!("../../../../deploy/samples/mistral.yaml")),
+    ("assistant.yaml", include_str!("../../../../deploy/samples/assistant.yaml")),
+    ("triage.yaml", include_str!("../../../../deploy/samples/triage.yaml")),
+    ("embeddings.yaml", include_str!("../../../../deploy/samples/embeddings.yaml")),
+];
 
 /// The key that every scripted provider takes, and nobody else.
 const KEY: &str = "sk-demo";
@@ -38,20 +33,19 @@ pub(super) fn script(mock: &Mock) -> anyhow::Result<()> {
 
 /// Takes a provider down, or brings it back.
 pub(super) fn set_down(mock: &Mock, name: &str, down: bool) -> anyhow::Result<()> {
-    let healthy = match name {
-        "openai" => json!({ "latency_ms": 90, "chunk_ms": 12, "chunks": 12, "usage": { "input": 900, "output": 220 } }),
-        "anthropic" => json!({ "latency_ms": 120, "chunk_ms": 10, "chunks": 16, "usage": { "input": 900, "output": 240 } }),
-        _ => json!({ "latency_ms": 35, "chunk_ms": 4, "chunks": 8, "usage": { "input": 900, "output": 120 } }),
+    let behaviour = match name {
+        _ if down => json!({ "keys": [KEY], "reset": "before_head" }),
+        "openai" => json!({ "keys": [KEY], "latency_ms": 90, "chunk_ms": 12, "chunks": 12, "usage": { "input": 900, "output": 220 } }),
+        "anthropic" => json!({ "keys": [KEY], "latency_ms": 120, "chunk_ms": 10, "chunks": 16, "usage": { "input": 900, "output": 240 } }),
+        _ => json!({ "keys": [KEY], "latency_ms": 35, "chunk_ms": 4, "chunks": 8, "usage": { "input": 900, "output": 120 } }),
     };
-    let mut behaviour = if down { json!({ "reset": "before_head" }) } else { healthy };
-    behaviour["keys"] = json!([KEY]);
     mock.set(name, serde_json::from_value(behaviour).context("a behaviour")?);
     Ok(())
 }
 
 /// The samples, compiled against the scripted providers.
 pub(super) fn routes(mock: &Mock) -> Compiled {
-    let mut objects = load_text("deploy/samples", SAMPLES).objects;
+    let mut objects = load_texts(SAMPLES).objects;
     let mut named = Vec::new();
     for key in &mut objects.keys {
         let spec = &mut key.object.spec;

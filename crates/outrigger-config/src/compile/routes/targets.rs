@@ -12,7 +12,7 @@ use super::{
 use crate::{
     catalog,
     diagnostics::{nearest, quoted},
-    v1alpha1::{ModelRoute, Rule, Target},
+    v1alpha1::{AllowedFrom, ModelRoute, Rule, Target},
 };
 use outrigger_core::{Dialect, Endpoint, Match, ModelPattern, Timeouts};
 use std::collections::BTreeMap;
@@ -77,10 +77,11 @@ fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, target: &Target, field: &s
     if !visible::allowed(place.index, home, &written.object.spec.allowed_namespaces) {
         let own = place.index.namespace;
         let message = format!("ProviderKey {shown} does not allow routes of namespace {own}");
-        let help = if visible::labels_known(place.index) {
+        let by_label = written.object.spec.allowed_namespaces.from == AllowedFrom::Selector;
+        let help = if !by_label || visible::labels_known(place.index) {
             format!("let its owner allow it under allowedNamespaces, or use a key of {own}")
         } else {
-            format!("let its owner allow it under allowedNamespaces; where that goes by labels, load the manifest of Namespace {own} too")
+            format!("let its owner allow it under allowedNamespaces, or load the manifest of Namespace {own}, whose labels decide")
         };
         report.error(about, &format!("{field}.namespace"), message, help);
         return None;

@@ -125,6 +125,8 @@ struct World {
     ends: Vec<End>,
     trace: Vec<Sent>,
     refused: Vec<(usize, usize)>,
+    /// Told rests: target, key, until when.
+    told: Vec<(usize, Option<usize>, Tick)>,
 }
 
 impl World {
@@ -141,6 +143,7 @@ impl World {
             ends: case.ends.clone(),
             trace: vec![],
             refused: vec![],
+            told: vec![],
         }
     }
 
@@ -199,6 +202,7 @@ impl World {
         while let Some(place) = request.running.iter().position(|running| running.until <= now) {
             let ended = request.running.remove(place);
             let outcome = Outcome {
+                unsuited: false,
                 class: ended.end.class,
                 until: ended.end.told.map(|after| now.after(ms(after))),
                 stale: ended.end.stale,
@@ -206,6 +210,9 @@ impl World {
             let attempt = request.dispatch.tried()[ended.id.0].attempt;
             if let (Class::Auth, Some(key)) = (outcome.class, attempt.key) {
                 self.refused.push((attempt.target, key));
+            }
+            if let (Class::RateLimited, Some(until)) = (outcome.class, outcome.until) {
+                self.told.push((attempt.target, attempt.key, until));
             }
             request.dispatch.observe(&mut self.health, ended.id, outcome, now);
         }
@@ -265,7 +272,7 @@ impl World {
         let counted = before.iter().filter(|sent| !sent.fresh).count() + usize::from(!attempt.fresh);
         assert!(counted <= request.ask.attempts.max as usize, "sent beyond the budget");
         let ended = request.dispatch.tried().iter().filter_map(|tried| tried.outcome);
-        let last = ended.clone().last();
+        let last = ended.clone().next_back();
         assert!(!ended.clone().any(|outcome| outcome.class == Class::Ok), "sent after commit");
 
         let (grade, fits, bars) = &open[attempt.target];
@@ -274,7 +281,9 @@ impl World {
             !attempt.key.is_some_and(|key| self.refused.contains(&(attempt.target, key))),
             "sent with a refused key"
         );
-        assert_eq!(bars[attempt.key.unwrap_or(0)], Bar::Free, "sent before its time");
+        assert_eq!(bars[attempt.key.unwrap_or(0)], Bar::Free, "sent although barred");
+        let early = |&(target, key, until): &(usize, Option<usize>, Tick)| (target, key) == (attempt.target, attempt.key) && now < until;
+        assert!(!self.told.iter().any(early), "sent before its time");
         let serves = |grade: &Grade| matches!(grade, Grade::Up | Grade::Slow);
         if attempt.fresh {
             assert!(

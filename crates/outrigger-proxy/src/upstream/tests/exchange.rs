@@ -139,6 +139,26 @@ async fn an_answer_dropped_while_the_provider_is_silent_closes_its_connection() 
 }
 
 #[tokio::test]
+async fn an_answer_dropped_before_the_request_is_complete_ends_the_upload() {
+    let (pools, peer) = (fed_pools(), Peer::new().await);
+    let to = pools.destination(&peer.origin(), None).unwrap();
+    let (feed, body) = mpsc::channel(1);
+    feed.send(Ok(Bytes::from_static(b"abc"))).await.unwrap();
+    let serve = async {
+        let mut line = peer.accept().await;
+        line.stream.read_buf(&mut line.buffer).await.unwrap();
+        line.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        line
+    };
+    let (mut line, sent) = tokio::join!(serve, pools.send(&to, Request::new(Fed(body)), OPTIONS));
+    drop(sent.unwrap());
+    line.closed().await;
+    // The rest of the upload is wanted no more either.
+    feed.closed().await;
+    assert_eq!(pools.counts().open, 0);
+}
+
+#[tokio::test]
 async fn an_answer_cut_short_is_an_error_and_its_connection_is_gone() {
     let (pools, peer) = (pools(PoolSettings::default()), Peer::new().await);
     let to = pools.destination(&peer.origin(), None).unwrap();

@@ -265,7 +265,7 @@ async fn idle_connections_are_closed_although_nobody_calls() {
     assert_eq!(pools.counts().idle, 1);
     // From here on time passes only while everybody waits.
     tokio::time::pause();
-    line.closed().await;
+    line.read_to_end().await;
     assert_eq!(pools.counts().open, 0);
     let age = Duration::from_micros(pools.shared.clock.now_us());
     assert!(age >= PoolSettings::default().idle_age, "{age:?}");

@@ -1,0 +1,199 @@
+//! Even traffic against two providers, the first of which has an incident. What matters is how many calls meet it, how many fail, and
+//! when traffic is back.
+
+use super::{SHAPE, at, chain, table};
+use crate::{
+    Attempts, Breaker, Class, Dispatch, Health, Matched, Outcome, Slots, SlowOf, Step, Table, Tick, Verdict,
+    plan::plan,
+    testing::{ms, slow},
+};
+use alloc::{vec, vec::Vec};
+
+/// How the provider of a target answers a call that starts then: after how many milliseconds and with what. The first token takes
+/// `None` where it never comes.
+type Provider = fn(usize, u64) -> (Option<u64>, Class);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Calls that the first provider got as their first and ordinary attempt during the incident, by start in milliseconds.
+    met: Vec<u64>,
+    /// Probes that it got.
+    probes: Vec<u64>,
+    /// Ordinary calls that it got, ever.
+    served: Vec<u64>,
+    failed: usize,
+    slowest: u64,
+}
+
+struct Call {
+    start: u64,
+    dispatch: Dispatch,
+    /// The attempt that runs, when it ends, and how.
+    running: Option<(crate::AttemptId, u64, Class)>,
+    wake: u64,
+    done: bool,
+}
+
+struct World {
+    table: Table,
+    health: Health,
+    slots: Slots,
+    provider: Provider,
+    seen: Seen,
+    incident: core::ops::Range<u64>,
+}
+
+/// A call each `gap` ms for `length` ms.
+fn run(breaker: Breaker, gap: u64, length: u64, incident: core::ops::Range<u64>, provider: Provider) -> Seen {
+    let mut table = table(&chain(2));
+    table.routes[0].breaker = breaker;
+    let mut health = Health::new();
+    let slots = health.attach(&table, &|_| false, at(0));
+    let mut world = World {
+        table,
+        health,
+        slots,
+        provider,
+        seen: Seen::default(),
+        incident,
+    };
+    let mut calls: Vec<Call> = vec![];
+    for now in 0..length + 120_000 {
+        if now < length && now.is_multiple_of(gap) {
+            let matched = Matched { route: 0, rule: 0 };
+            let plan = plan(&world.table, &world.slots, matched, SHAPE, &world.health, at(now), now);
+            calls.push(Call {
+                start: now,
+                dispatch: Dispatch::new(plan, Attempts::default(), breaker, at(now + 120_000), now),
+                running: None,
+                wake: now,
+                done: false,
+            });
+        }
+        for call in &mut calls {
+            world.advance(call, now);
+        }
+        calls.retain(|call| !call.done);
+    }
+    assert!(calls.is_empty());
+    world.seen
+}
+
+impl World {
+    fn advance(&mut self, call: &mut Call, now: u64) {
+        let ended = call.running.filter(|(_, until, _)| *until <= now);
+        if ended.is_none() && call.wake > now {
+            return;
+        }
+        if let Some((id, _, class)) = ended {
+            call.running = None;
+            call.dispatch.observe(&mut self.health, id, Outcome::of(class), at(now));
+        }
+        loop {
+            match call.dispatch.next(&self.table, &mut self.health, at(now)) {
+                Step::Send(attempt) => {
+                    let (after, class) = (self.provider)(attempt.target, now);
+                    // The first-token clock of this world.
+                    let (after, class) = after.map_or((60_000, Class::Timeout), |after| (after, class));
+                    call.running = Some((attempt.id, now + after, class));
+                    let seen = match attempt.target {
+                        0 if attempt.probe => &mut self.seen.probes,
+                        0 => &mut self.seen.served,
+                        _ => continue,
+                    };
+                    seen.push(now);
+                    if !attempt.probe && self.incident.contains(&now) {
+                        self.seen.met.push(now);
+                    }
+                }
+                Step::Cancel(_) => call.running = None,
+                Step::WaitUntil(Tick(wake)) => {
+                    call.wake = wake.div_ceil(1_000);
+                    return;
+                }
+                Step::Finish(verdict) => {
+                    self.seen.failed += usize::from(!matches!(verdict, Verdict::Committed(_)));
+                    self.seen.slowest = self.seen.slowest.max(now - call.start);
+                    call.done = true;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Ordinary calls to the first provider per second from `from` on.
+fn served(seen: &Seen, from: u64, to: u64) -> usize {
+    seen.served.iter().filter(|start| (from..to).contains(*start)).count()
+}
+
+const INCIDENT: core::ops::Range<u64> = 30_000..60_000;
+
+#[test]
+fn six_seconds_of_latency_meet_few_calls_and_traffic_returns_gradually() {
+    let provider: Provider = |target, now| match target {
+        0 if INCIDENT.contains(&now) => (Some(6_000), Class::Ok),
+        0 => (Some(150 + now % 50), Class::Ok),
+        _ => (Some(300), Class::Ok),
+    };
+    for breaker in [Breaker::default(), slow(SlowOf::FirstContent, ms(2_000))] {
+        let seen = run(breaker, 50, 80_000, INCIDENT, provider);
+        assert_eq!(seen.failed, 0);
+        assert!(seen.met.len() <= 10, "{:?}", seen.met);
+        assert!(seen.probes.len() <= 20, "{:?}", seen.probes);
+        assert_eq!(served(&seen, 70_000, 80_000), 200, "all of it is back within ten seconds");
+        assert!(served(&seen, 60_000, 70_000) < 200);
+    }
+}
+
+#[test]
+fn a_provider_that_answers_nothing_is_left_without_waiting_for_a_clock() {
+    let provider: Provider = |target, now| match target {
+        0 if INCIDENT.contains(&now) => (None, Class::Ok),
+        _ => (Some(200), Class::Ok),
+    };
+    let seen = run(Breaker::default(), 50, 80_000, INCIDENT, provider);
+    assert_eq!(seen.failed, 0);
+    assert!(seen.met.len() <= 10, "{:?}", seen.met);
+    assert_eq!(served(&seen, 70_000, 80_000), 200);
+}
+
+#[test]
+fn an_outage_fails_no_call_and_costs_three_attempts_and_the_probes() {
+    let provider: Provider = |target, now| match target {
+        0 if INCIDENT.contains(&now) => (Some(5), Class::Connect),
+        _ => (Some(200), Class::Ok),
+    };
+    let seen = run(Breaker::default(), 50, 80_000, INCIDENT, provider);
+    assert_eq!((seen.failed, seen.met.len()), (0, 3));
+    assert!(seen.probes.len() <= 16, "gaps grow to five seconds: {:?}", seen.probes);
+    assert!(seen.slowest <= 210, "{}", seen.slowest);
+    assert_eq!(served(&seen, 70_000, 80_000), 200);
+}
+
+#[test]
+fn thin_traffic_leaves_a_dead_provider_too() {
+    let incident = 600_000..1_200_000;
+    let provider: Provider = |target, now| match target {
+        0 if (600_000..1_200_000).contains(&now) => (Some(5), Class::Reset),
+        _ => (Some(200), Class::Ok),
+    };
+    // Five calls a minute: every call but the first three could be a probe, and none may fail.
+    let seen = run(Breaker::default(), 12_000, 1_320_000, incident, provider);
+    assert_eq!((seen.failed, seen.met.len()), (0, 3));
+    assert_eq!(served(&seen, 1_260_000, 1_320_000), 5);
+}
+
+#[test]
+fn half_the_calls_failing_takes_a_provider_out_by_rate() {
+    let provider: Provider = |target, now| match target {
+        0 if INCIDENT.contains(&now) && now % 100 < 50 => (Some(5), Class::ServerError),
+        _ => (Some(200), Class::Ok),
+    };
+    let seen = run(Breaker::default(), 50, 80_000, INCIDENT, provider);
+    assert_eq!(seen.failed, 0);
+    // The window remembers the good time before: it takes a while, but then it holds.
+    let late = seen.met.iter().filter(|start| **start >= 52_000).count();
+    assert!(late <= 20, "of 160: {late}");
+    assert_eq!(served(&seen, 70_000, 80_000), 200);
+}
