@@ -37,7 +37,10 @@ class Process:
         self._log = folder / f"{name}.log"
         with self._log.open("wb") as log:
             command = [binary(), name, *arguments, "--ports-file", str(ports)]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            except FileNotFoundError as missing:
+                raise RuntimeError(f"{binary()} is not there: `cargo build` makes it") from missing
         try:
             self.ports = self._read(ports, name)
         except BaseException:
