@@ -15,6 +15,8 @@ pub(crate) fn all(exchange: &Exchange) -> Response<Reply> {
 
 /// One model, where a route would take it.
 pub(crate) fn one(exchange: &Exchange, id: &str) -> Result<Response<Reply>, Fault> {
+    // SDKs escape the slash of `org/model`.
+    let id = &*percent_encoding::percent_decode_str(id).decode_utf8_lossy();
     let snapshot = exchange.app.snapshot();
     let nothing = |_: &str| None;
     let call = CallFacts {
