@@ -127,6 +127,8 @@ mod tests {
         assert_eq!(Markup::parse("-100").unwrap().on(price).output, PicoUsd(0));
         assert_eq!(Markup::parse("-2.5").unwrap().on(price).output, PicoUsd(9_750_000));
         assert_eq!(Markup::parse("0.0001").unwrap().on(price).output, PicoUsd(10_000_010));
+        let of_one = |percent: &str| Markup::parse(percent).unwrap().of(PicoUsd(1));
+        assert_eq!((of_one("50"), of_one("49.9999")), (PicoUsd(2), PicoUsd(1)), "to the nearest");
         for text in ["", "-", "7%", "1000.0001", "-100.0001", "--1", "0.00001", "10000", "007"] {
             assert_eq!(Markup::parse(text), None, "{text}");
         }
