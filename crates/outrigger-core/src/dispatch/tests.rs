@@ -388,6 +388,41 @@ fn no_probe_takes_the_last_attempt_or_the_last_of_the_time() {
     }
 }
 
+/// Two targets, the first of which takes 300 ms where 200 are slow; and when a probe of it is due.
+fn slow_first(specs: &[Spec]) -> (World, Tick) {
+    let mut world = World::new(specs);
+    world.table.routes[0].breaker = crate::testing::slow(crate::SlowOf::FirstContent, ms(200));
+    let mut now = at(0);
+    for _ in 0..12 {
+        let mut request = world.request(now, DEADLINE);
+        request.send(now);
+        now = now.after(ms(300));
+        request.end(Class::Ok, now);
+    }
+    (world, now.after(ms(600)))
+}
+
+#[test]
+fn a_probe_of_a_slow_target_that_another_took_leaves_the_call_to_the_next() {
+    let (mut world, now) = slow_first(&chain(2));
+    let mut planned = world.request(now, DEADLINE).dispatch;
+    let mut first = world.request(now, DEADLINE);
+    let attempt = first.send(now);
+    assert_eq!((attempt.target, attempt.probe), (0, true));
+    let Step::Send(attempt) = planned.next(&world.table, &mut world.health, now) else {
+        panic!()
+    };
+    assert_eq!((attempt.target, attempt.probe), (1, false));
+}
+
+#[test]
+fn a_slow_target_is_not_cut_short_where_there_is_no_other() {
+    let (mut world, now) = slow_first(&chain(1));
+    let mut request = world.request(now, DEADLINE);
+    assert!(!request.send(now).probe);
+    assert_eq!(request.next(now), Step::WaitUntil(DEADLINE));
+}
+
 #[test]
 fn when_all_are_down_the_first_by_rule_is_tried_at_once() {
     let mut world = World::new(&chain(2));
@@ -408,7 +443,9 @@ fn when_all_are_down_the_first_by_rule_is_tried_at_once() {
 
 #[test]
 fn an_overloaded_target_is_left_until_its_time_and_tried_when_that_is_too_late() {
-    let mut world = World::new(&chain(1));
+    let mut specs = chain(1);
+    specs[0].keys = 2;
+    let mut world = World::new(&specs);
     let mut request = world.request(at(0), DEADLINE);
     request.send(at(0));
     request.outcome(told(Class::Overloaded, at(3_000)), at(0));

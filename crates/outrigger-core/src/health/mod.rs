@@ -212,9 +212,6 @@ impl Health {
         if let Some(pair) = self.pairs.touch(slot.pair, now) {
             pair.in_flight = pair.in_flight.saturating_add(1);
         }
-        if let Some(key) = slot.key {
-            self.keys.touch(key, now);
-        }
     }
 
     /// An attempt ends, before or with its first content.
@@ -247,8 +244,12 @@ impl Health {
         if slot.pending {
             return Bar::Never;
         }
-        let key = slot.key.and_then(|key| self.keys.find(key));
-        self.pairs.find(slot.pair).map_or(Bar::Free, |pair| pair.bar(key, now))
+        let key = slot.key.map(|key| self.keys.find(key));
+        // Who has forgotten a key must not send it: it may have been refused. Its table is long gone.
+        let (Some(pair), Some(key)) = (self.pairs.find(slot.pair), key.map_or(Some(None), |key| key.map(Some))) else {
+            return Bar::Never;
+        };
+        pair.bar(key, now)
     }
 }
 

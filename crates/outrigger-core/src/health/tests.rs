@@ -168,11 +168,11 @@ fn one_that_started_later_and_finished_in_time_clears_those_that_wait() {
     }
     world.run(0, 1, 100, Class::Ok, start.after(ms(50)));
     assert_eq!(world.grade(0, start.after(ms(5_000))), Grade::Up);
-    world.run(0, 1, 4_000, Class::Ok, start.after(ms(60)));
     for n in 0..3 {
         world.send(0, start.after(ms(5_000 + n)));
     }
-    assert_eq!(world.grade(0, start.after(ms(5_300))), Grade::Down, "a late finisher clears nobody");
+    world.run(0, 1, 4_000, Class::Ok, start.after(ms(5_010)));
+    assert_eq!(world.grade(0, start.after(ms(9_010))), Grade::Down, "a late finisher clears nobody");
 }
 
 #[test]
@@ -265,6 +265,56 @@ fn three_good_probes_bring_a_target_back_and_a_bad_one_starts_over() {
 }
 
 #[test]
+fn what_was_under_way_before_neither_ends_a_probation_nor_spoils_it() {
+    let mut world = World::new(&chain(1));
+    let early: Vec<Slot> = (0..5).map(|n| world.send(0, at(n))).collect();
+    let mut now = world.run(0, 3, 10, Class::Reset, at(10));
+    for slot in &early[..4] {
+        world.end(*slot, Class::Ok, now);
+    }
+    assert_eq!(world.grade(0, now), Grade::Down);
+    now = now.after(ms(250));
+    for n in 0..3 {
+        if n == 2 {
+            world.end(early[4], Class::Reset, now);
+        }
+        let slot = world.probe(0, now);
+        now = now.after(ms(10));
+        world.end(slot, Class::Ok, now);
+    }
+    assert_eq!(world.grade(0, now), Grade::Up);
+}
+
+#[test]
+fn what_still_hangs_is_not_held_against_a_target_that_came_back() {
+    let mut world = World::new(&chain(1));
+    let start = world.run(0, 40, 100, Class::Ok, at(0));
+    for n in 0..3 {
+        world.send(0, start.after(ms(n)));
+    }
+    let mut now = start.after(ms(300));
+    assert_eq!(world.grade(0, now), Grade::Down);
+    now = now.after(ms(250));
+    for _ in 0..3 {
+        // Later than usual, but before its time is over.
+        let slot = world.probe(0, now);
+        now = now.after(ms(400));
+        world.end(slot, Class::Ok, now);
+    }
+    assert_eq!(world.grade(0, now.after(ms(9_000))), Grade::Up);
+}
+
+#[test]
+fn attempts_whose_end_got_lost_are_forgotten_after_an_hour() {
+    let mut world = World::new(&chain(1));
+    for n in 0..3 {
+        world.send(0, at(n));
+    }
+    world.send(0, at(10).after(Duration::from_hours(1)));
+    assert_eq!(world.health.in_flight(&world.slots, 0).2, 1);
+}
+
+#[test]
 fn gaps_between_failed_probes_double_to_five_seconds_and_relapse_goes_on_with_them() {
     let mut world = World::new(&chain(1));
     let mut now = world.run(0, 3, 0, Class::Reset, at(0));
@@ -333,6 +383,7 @@ fn a_slow_target_comes_back_when_probes_are_fast_and_gradually() {
     assert_eq!(world.grade(0, now), Grade::Slow);
     now = now.after(ms(250));
     let slot = world.probe(0, now);
+    assert!(!world.review(0, now.after(ms(200))).due, "one at a time");
     now = now.after(ms(300));
     world.end(slot, Class::Ok, now);
     assert_eq!(world.state(0, now), TargetState::Slow, "that one was no faster");
