@@ -378,8 +378,8 @@ impl Dispatch {
     }
 }
 
-/// The longest pause that is made for a provider's word.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// The longest pause that is made for a provider's word. A caller who is told to come back later is served better than one who is kept waiting.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The `n`th pause, from 1: twice the one before, between half of it and all of it by the seed.
 fn pause(attempts: &Attempts, n: u32, seed: u64) -> Duration {
