@@ -204,10 +204,20 @@ async fn a_model_is_found_by_its_id_escaped_or_not() {
     let plane = Plane::start(&[provider(&mock, "a"), manifest]).await;
     for id in ["org/large", "org%2Flarge", "m", "tuned-1"] {
         let answer = plane.send(request(Method::GET, &format!("/v1/models/{id}"), Bytes::new())).await;
-        assert_eq!((answer.status, answer.json()["object"].as_str()), (200, Some("model")), "{id}: {}", answer.text());
+        assert_eq!(
+            (answer.status, answer.json()["object"].as_str()),
+            (200, Some("model")),
+            "{id}: {}",
+            answer.text()
+        );
     }
     assert_eq!(plane.send(request(Method::GET, "/v1/models/other", Bytes::new())).await.status, 404);
     let listed = plane.send(request(Method::GET, "/models", Bytes::new())).await.json();
-    let ids: Vec<_> = listed["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    let ids: Vec<_> = listed["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids, ["m", "org/large"], "a prefix names no model");
 }

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let wanted = |suites: &[Suite]| args.suites.is_empty() || args.suites.iter().any(|suite| suites.contains(suite));
 
     if wanted(&[Suite::Lint]) {
-        session.cargo("format", &["fmt", "--all", "--check"], Runner::Check)?;
+        session.cargo("format", &["fmt", "--all", "--", "--check", "--files-with-diff"], Runner::Check)?;
         session.tidy()?;
         let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
         session.cargo("clippy", &clippy, Runner::Check)?;

@@ -1,7 +1,7 @@
 //! Paths and headers of a dialect: what a request to a provider carries beside its body. The list of forwarded headers is an allow-list;
 //! a credential, a cookie or an account's name must never be on it.
 
-use crate::provider::anthropic::model::Model;
+use crate::provider::anthropic::request::model::Model;
 use outrigger_core::{Dialect, Endpoint};
 
 /// The path of an endpoint at a provider of `dialect`, without the provider's prefix: of a call that is translated, that of its

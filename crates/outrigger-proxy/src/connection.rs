@@ -57,6 +57,7 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draini
     let mut connection = pin!(
         http1::Builder::new()
             .pipeline_flush(true)
+            .writev(false)
             .max_buf_size(READ_BUFFER)
             .serve_connection(io, service)
             .with_upgrades()

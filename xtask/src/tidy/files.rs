@@ -15,13 +15,16 @@ const MOST_LINES: usize = 600;
 /// What an adapter consists of.
 const ADAPTER: &[&str] = &["mod.rs", "request.rs", "response.rs", "stream.rs", "types.rs", "fixtures"];
 
-/// What an adapter may have besides.
-const ADAPTER_EXTRA: &[&str] = &["tests.rs", "tests"];
+/// What an adapter may have besides: its tests, and what one of its parts is made of.
+const ADAPTER_EXTRA: &[&str] = &["tests.rs", "tests", "request", "response", "stream", "types"];
 
 /// What the first page must say word for word.
 const README_COMMANDS: &[&str] = &["cargo run --release -- demo", "cargo xtask test"];
 
-/// Marks of unfinished work; in pieces, so that this file does not find itself.
+/// A test that is ignored without a word; in pieces, so that this file does not find itself.
+const IGNORED: &str = concat!("#[ig", "nore]");
+
+/// Marks of unfinished work, in pieces as well.
 const UNFINISHED: &[&str] = &[
     concat!("to", "do!("),
     concat!("unimple", "mented!("),
@@ -85,6 +88,7 @@ fn file(root: &Path, path: &Path) -> Result<Vec<Finding>> {
         _ => {
             found.extend(length(path, &text));
             found.extend(unfinished(&place, &text));
+            found.extend(ignored(&place, &text));
         }
     }
     Ok(found)
@@ -116,6 +120,20 @@ fn unfinished(place: &str, text: &str) -> Vec<Finding> {
                 format!("{place}:{number}"),
                 format!("has \"{mark}\""),
                 "finish it, or take it out and write it down where work is planned",
+            )
+        })
+        .collect()
+}
+
+/// A test that no suite counts must say which command runs it.
+fn ignored(place: &str, text: &str) -> Vec<Finding> {
+    let lines = text.lines().zip(1..).filter(|(line, _)| line.trim_start().starts_with(IGNORED));
+    lines
+        .map(|(_, number)| {
+            Finding::new(
+                format!("{place}:{number}"),
+                "is a test that nothing runs and that does not say why",
+                "write `#[ignore = \"the command that runs it\"]`, or run it",
             )
         })
         .collect()
@@ -176,7 +194,7 @@ fn adapters(paths: &[PathBuf]) -> Vec<Finding> {
             found.push(Finding::new(
                 &place,
                 format!("has {}, which is no part of an adapter", strange.join(", ")),
-                "put it into the part whose job it is; what several adapters need belongs beside them",
+                "make it a part of the part whose job it is, as request/<name>.rs; what several adapters need belongs beside them",
             ));
         }
     }

@@ -63,7 +63,9 @@ impl Dispatch {
             let hope = match standing.grade {
                 Grade::Up | Grade::Slow => None,
                 Grade::Down => Some(Hope::Down),
-                Grade::Overloaded(until) => (until >= self.deadline.min(now.after(super::LONGEST_WAIT)) && !self.knows(ranked.target)).then_some(Hope::Overloaded),
+                Grade::Overloaded(until) => {
+                    (until >= self.deadline.min(now.after(super::LONGEST_WAIT)) && !self.knows(ranked.target)).then_some(Hope::Overloaded)
+                }
             };
             if let Some(hope) = hope
                 && last_hope.is_none_or(|(than, _)| hope < than)

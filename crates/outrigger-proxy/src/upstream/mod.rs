@@ -73,7 +73,7 @@ impl Default for PoolSettings {
             idle_age: Duration::from_secs(45),
             max_connections_per_origin: 4_096,
             max_head: 64 * 1024,
-            writev: false,
+            writev: true,
         }
     }
 }

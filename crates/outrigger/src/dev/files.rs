@@ -73,7 +73,7 @@ impl Files {
         let (tell, told) = mpsc::channel::<()>();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too; a look at one's own reading would never end.
-            if event.is_ok_and(|event| !event.kind.is_access()) {
+            if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(|path| may_matter(path))) {
                 let _ = tell.send(());
             }
         })?;
@@ -128,5 +128,14 @@ impl Files {
             .filter(|diagnostic| diagnostic.severity == Severity::Error)
             .count();
         (compiled, errors)
+    }
+}
+
+/// Whether a change there can change what is loaded: a manifest, or a folder or link that stands for some. A log beside them cannot.
+fn may_matter(path: &Path) -> bool {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml" | "json") => true,
+        Some(_) => path.is_dir() || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("..")),
+        None => true,
     }
 }

@@ -60,6 +60,10 @@ fn every_kind_of_finding_is_reported_at_once() {
             ("crates/a/Cargo.toml", "[package]\nname = \"a\"\n"),
             ("crates/a/.clippy.toml", ""),
             ("crates/a/src/lib.rs", concat!("\nfn f() { to", "do!() }\n")),
+            (
+                "crates/a/src/lib/tests.rs",
+                concat!("#[test]\n    #[ig", "nore]\n#[ignore = \"figures\"]\n"),
+            ),
             ("crates/a/src/long.rs", &"\n".repeat(601)),
             (
                 "tests/sdk/node/package-lock.json",
@@ -75,6 +79,7 @@ fn every_kind_of_finding_is_reported_at_once() {
             "crates/a/.clippy.toml: replaces the lint settings of the top folder instead of adding to them".to_owned(),
             "crates/a/Cargo.toml: does not use the workspace's lints".to_owned(),
             format!("crates/a/src/lib.rs:2: has \"{}\"", concat!("to", "do!(")),
+            "crates/a/src/lib/tests.rs:2: is a test that nothing runs and that does not say why".to_owned(),
             "crates/a/src/long.rs: has 601 lines; 600 is the limit".to_owned(),
             "tests/sdk/node/package-lock.json: names the host that its packages came from".to_owned(),
         ]
@@ -93,7 +98,13 @@ fn an_adapter_of_another_shape_is_named_with_what_it_lacks_and_what_is_too_much(
         "whole/types.rs",
     ]
     .into_iter()
-    .chain(["whole/tests.rs", "whole/fixtures/answer.json", "half/mod.rs", "half/client.rs"])
+    .chain([
+        "whole/tests.rs",
+        "whole/request/messages.rs",
+        "whole/fixtures/answer.json",
+        "half/mod.rs",
+        "half/client.rs",
+    ])
     .map(|path| Path::new(home).join(path))
     .collect();
     let found: Vec<String> = adapters(&paths).into_iter().map(|finding| finding.what).collect();

@@ -1,10 +1,7 @@
-//! Providers that speak Anthropic's Messages. What a model takes is told from its name in [`model`]; what is not known to be refused is
+//! Providers that speak Anthropic's Messages. What a model takes is told from its name in [`request::model`]; what is not known to be refused is
 //! sent.
 
-mod messages;
-pub(crate) mod model;
 pub(crate) mod request;
 pub(crate) mod response;
-mod schema;
 pub(crate) mod stream;
 mod types;

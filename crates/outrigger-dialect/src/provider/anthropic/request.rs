@@ -1,12 +1,16 @@
 //! Writes a Messages request. Hints without an equivalent are left out; what the answer would visibly lack is refused, so that the call
 //! can go to a target that has it.
 
-use super::{messages, model::Model, schema};
+mod messages;
+pub(crate) mod model;
+mod schema;
+
 use crate::{
     ir::{Call, Effort, Extra, Format, Function, Thinking, Tool, ToolChoice},
     translate::TargetTraits,
     untranslatable::Untranslatable,
 };
+use model::Model;
 use outrigger_core::Dialect;
 use serde_json::{Number, Value, json};
 

@@ -1,7 +1,9 @@
 //! Writes a chat completion request. Fields of another dialect without an equivalent are left out where they are hints and refused where
 //! they are not; nothing is invented that the client did not ask for.
 
-use super::{messages, strict};
+mod messages;
+mod strict;
+
 use crate::{
     ir::{Call, Effort, Extra, Format, Function, Thinking, Tool, ToolChoice},
     translate::TargetTraits,
