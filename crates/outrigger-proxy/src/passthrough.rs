@@ -135,7 +135,8 @@ async fn forward(
     let request = outgoing(provider, &head, upgrade.as_ref(), body)?;
     let options = SendOptions {
         connect_timeout: Timeouts::default().connect,
-        fresh: false,
+        // What is forwarded cannot be sent twice, so it does not go over a connection that may have died of rest.
+        fresh: true,
     };
     let waited = async {
         let lease = app.upstreams.checkout(&provider.destination, options).await?;

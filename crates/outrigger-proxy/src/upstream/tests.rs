@@ -136,10 +136,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Line<S> {
 
 /// What a script waits for comes at once, or a test has failed; this only keeps it from waiting for ever.
 async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(20), wait).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what} never came"),
-    }
+    let done = tokio::time::timeout(Duration::from_secs(20), wait).await;
+    done.unwrap_or_else(|_| panic!("{what} never came"))
 }
 
 async fn text(sent: Sent<Full<Bytes>>) -> String {

@@ -148,11 +148,12 @@ mod tests {
                 .find(|line| line.contains(name))
                 .unwrap()
                 .split_whitespace()
+                .filter(|word| !matches!(*word, "│" | "┆"))
                 .collect::<Vec<_>>()
                 .join(" ")
         };
         assert_eq!(line("a · m"), "default/r a · m 2 0 2.00 100 100 0.5000 2.0000 75 %");
-        assert_eq!(line("all"), "all 3 1 2.00 100 100 0.7500 3.0000 75 %");
+        assert_eq!(line("│ all"), "all 3 1 2.00 100 100 0.7500 3.0000 75 %");
         assert_eq!(milliseconds(&[1, 2, 3, 4].map(Duration::from_millis), 50), "2");
     }
 }

@@ -134,8 +134,7 @@ impl Files {
 /// Whether a change there can change what is loaded: a manifest, or a folder or link that stands for some. A log beside them cannot.
 fn may_matter(path: &Path) -> bool {
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("yaml" | "yml" | "json") => true,
+        Some("yaml" | "yml" | "json") | None => true,
         Some(_) => path.is_dir() || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("..")),
-        None => true,
     }
 }
