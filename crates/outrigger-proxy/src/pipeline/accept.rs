@@ -28,7 +28,8 @@ pub(crate) async fn serve(app: Arc<App>, timer: Arc<Timer>, request: Request<Inc
             discard(&exchange, body).await;
             refuse(&exchange, &fault)
         }
-        Surface::Other => passthrough::serve(exchange, head, body).await,
+        // Boxed: rare, and larger than a routed call.
+        Surface::Other => Box::pin(passthrough::serve(exchange, head, body)).await,
     }
 }
 

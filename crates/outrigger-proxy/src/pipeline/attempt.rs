@@ -25,7 +25,7 @@ use outrigger_dialect::{
     Relay, Report,
     classify::{self, Classified},
 };
-use std::{collections::VecDeque, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
 
 /// How much of an error's body is read to tell what it is.
 const ERROR_PREFIX: usize = 64 << 10;
@@ -207,7 +207,8 @@ impl Driver<'_> {
     async fn run(&mut self, call: &Call, target: &TargetHandle, attempt: &Attempt) -> Result<Committed, Failed> {
         let exchange = self.exchange;
         exchange.disarm();
-        let mut running = pin!(send(exchange, call, target, attempt));
+        // Boxed: it is the largest state of a call, and every future around it would be moved with it.
+        let mut running = Box::pin(send(exchange, call, target, attempt));
         loop {
             let watch = match self.next() {
                 Step::WaitUntil(at) => at,
