@@ -34,7 +34,7 @@ fn figure(what: &str, measured: impl std::fmt::Display, asked: &str, met: bool) 
 fn memory(plane: &Plane, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", plane.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

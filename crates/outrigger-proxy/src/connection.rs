@@ -34,8 +34,8 @@ use tokio::net::TcpStream;
 
 /// How often the limits are looked at.
 const GLANCE: Duration = Duration::from_secs(5);
-/// The most that one read takes from a client: with hundreds of large prompts on their way, these buffers add up.
-const READ_BUFFER: usize = 128 << 10;
+/// The most that one read takes from a client. A connection keeps the buffer of its largest read for as long as its stream lasts.
+const READ_BUFFER: usize = 16 << 10;
 
 /// Serves a connection until it ends, or until its current request has ended once the process drains.
 pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draining) {
