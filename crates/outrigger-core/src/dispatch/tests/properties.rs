@@ -38,10 +38,12 @@ struct Case {
 
 fn spec() -> impl Strategy<Value = Spec> {
     let window = prop_oneof![Just(None), Just(Some(1_000)), Just(Some(2_000))];
-    (0..3u32, prop_oneof![Just(0), Just(1), Just(5)], 0..=3usize, window).prop_map(|(priority, weight, keys, window)| Spec {
+    let keys = (0..=3usize, 0..=2usize);
+    (0..3u32, prop_oneof![Just(0), Just(1), Just(5)], keys, window).prop_map(|(priority, weight, (keys, standby), window)| Spec {
         priority,
         weight,
         keys,
+        standby,
         window,
         reasoning: false,
     })
@@ -285,6 +287,15 @@ impl World {
         let early = |&(target, key, until): &(usize, Option<usize>, Tick)| (target, key) == (attempt.target, attempt.key) && now < until;
         assert!(!self.told.iter().any(early), "sent before its time");
         let serves = |grade: &Grade| matches!(grade, Grade::Up | Grade::Slow);
+        let weighs = |target: usize, key: usize| {
+            let ring = &self.table.providers[target].ring;
+            ring.get(key).is_none_or(|key| key.weight > 0)
+        };
+        // Whether a key of the target is out because it stands by for one that can be sent.
+        let stands_by = |target: usize, key: usize, bars: &[Bar]| {
+            let other = |(at, bar): (usize, &Bar)| *bar == Bar::Free && weighs(target, at);
+            !weighs(target, key) && bars.iter().enumerate().any(other)
+        };
         if attempt.fresh {
             assert!(
                 last.is_some_and(|outcome| outcome.stale) && before.last().as_ref().is_some_and(same),
@@ -292,6 +303,10 @@ impl World {
             );
             assert!(!before.iter().filter(same).any(|sent| sent.fresh), "stale retried twice");
         } else {
+            assert!(
+                !stands_by(attempt.target, attempt.key.unwrap_or(0), bars),
+                "sent with a key that stands by"
+            );
             let usable = |(grade, fits, bars): &(Grade, bool, Vec<Bar>)| *fits && serves(grade) && bars.contains(&Bar::Free);
             if !attempt.probe && !serves(grade) {
                 assert!(!open.iter().any(usable), "no probe, although another target can serve");
@@ -303,7 +318,9 @@ impl World {
                         .filter(|(_, (grade, fits, _))| *fits && serves(grade))
                         .any(|(target, (_, _, bars))| {
                             let known = |key: usize| before.iter().any(|sent| sent.target == target && sent.key.unwrap_or(0) == key);
-                            bars.iter().enumerate().any(|(key, bar)| *bar == Bar::Free && !known(key))
+                            bars.iter()
+                                .enumerate()
+                                .any(|(key, bar)| *bar == Bar::Free && !known(key) && !stands_by(target, key, bars))
                         });
                 assert!(!untried, "the same pair again while another is untried");
             }
