@@ -5,20 +5,21 @@
 
 mod run;
 
-pub use run::{Leadership, LeaseSettings, hold};
+pub use run::LeaseSettings;
+pub(crate) use run::{Leadership, hold};
 
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 
 /// How long a lease lasts without renewal.
-pub const DURATION_US: u64 = 15_000_000;
+pub(crate) const DURATION_US: u64 = 15_000_000;
 /// The holder stops this much before that: what it has under way must end.
-pub const MARGIN_US: u64 = 5_000_000;
+pub(crate) const MARGIN_US: u64 = 5_000_000;
 /// How often the holder renews and the others look.
-pub const EVERY_US: u64 = 2_000_000;
+pub(crate) const EVERY_US: u64 = 2_000_000;
 
 /// What to do about the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
+pub(crate) enum Move {
     /// It is free, or was left: take it.
     Take,
     /// It is ours: renew it.
@@ -29,7 +30,7 @@ pub enum Move {
 
 /// One replica's view of the lease.
 #[derive(Debug)]
-pub struct Elector {
+pub(crate) struct Elector {
     identity: String,
     /// The holder and renewal that were seen last, and when that was first seen.
     seen: Option<(Record, u64)>,
@@ -40,12 +41,12 @@ type Record = (Option<String>, Option<String>, Option<i32>);
 
 impl Elector {
     /// A replica with a name of its own.
-    pub fn new(identity: String) -> Self {
+    pub(crate) fn new(identity: String) -> Self {
         Self { identity, seen: None }
     }
 
     /// What the lease, as it was just read, asks for. `now` is a monotonic time.
-    pub fn decide(&mut self, lease: Option<&LeaseSpec>, now: u64) -> Move {
+    pub(crate) fn decide(&mut self, lease: Option<&LeaseSpec>, now: u64) -> Move {
         let Some(lease) = lease else { return Move::Take };
         let renewed = lease.renew_time.as_ref().and_then(|time| serde_json::to_string(time).ok());
         let record = (lease.holder_identity.clone(), renewed, lease.lease_transitions);

@@ -27,7 +27,7 @@ pub struct LeaseSettings {
 
 /// Whether this replica writes; clones hear of changes.
 #[derive(Clone, Debug)]
-pub struct Leadership {
+pub(crate) struct Leadership {
     /// Until when, on the process's clock; 0 = not at all.
     until: watch::Receiver<u64>,
     clock: Clock,
@@ -35,18 +35,18 @@ pub struct Leadership {
 
 impl Leadership {
     /// Nobody's yet, and the hand that changes it.
-    pub fn new(clock: Clock) -> (watch::Sender<u64>, Self) {
+    pub(crate) fn new(clock: Clock) -> (watch::Sender<u64>, Self) {
         let (tell, until) = watch::channel(0);
         (tell, Self { until, clock })
     }
 
     /// Whether this replica may write now.
-    pub fn held(&self) -> bool {
+    pub(crate) fn held(&self) -> bool {
         self.clock.now_us() < *self.until.borrow()
     }
 
     /// Resolves when it may write.
-    pub async fn gained(&mut self) {
+    pub(crate) async fn gained(&mut self) {
         while !self.held() {
             if self.until.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -55,7 +55,7 @@ impl Leadership {
     }
 
     /// Resolves when it may no longer write: whatever it has under way must stop.
-    pub async fn lost(&mut self) {
+    pub(crate) async fn lost(&mut self) {
         loop {
             let until = *self.until.borrow_and_update();
             if self.clock.now_us() >= until {
@@ -70,7 +70,7 @@ impl Leadership {
 }
 
 /// Holds the lease whenever it can, until the process drains; then lets go of it, so that another replica need not wait.
-pub async fn hold(client: Client, settings: LeaseSettings, tell: watch::Sender<u64>, clock: Clock, mut draining: Draining) {
+pub(crate) async fn hold(client: Client, settings: LeaseSettings, tell: watch::Sender<u64>, clock: Clock, mut draining: Draining) {
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
     let mut elector = Elector::new(settings.identity.clone());
     loop {
