@@ -4,7 +4,7 @@
 
 use crate::{
     compile::compile,
-    diagnostics::{Diagnostic, Severity, tidy},
+    diagnostics::{Diagnostic, Reason, Severity, Subject, tidy},
     load::{Loaded, load},
     objects::{Datum, Objects, SecretObject},
     v1alpha1::AuthType,
@@ -111,11 +111,13 @@ fn trust(objects: &mut Objects, default_namespace: &str) -> Vec<Diagnostic> {
             let field = format!("spec.keys[{at}].secretRef");
             notes.push(Diagnostic {
                 severity: Severity::Note,
-                object: format!(
-                    "ProviderKey {namespace}/{}",
-                    key.object.metadata.name.as_deref().unwrap_or_default()
-                ),
+                subject: Subject::Object {
+                    kind: "ProviderKey".to_owned(),
+                    namespace: Some(namespace.clone()),
+                    name: key.object.metadata.name.clone().unwrap_or_default(),
+                },
                 source: key.origins.as_ref().map(|origins| origins.of(&field)),
+                reason: Reason::SecretAssumed,
                 field,
                 message: format!("Secret `{}/{}` is not among the files and is taken on trust", name.0, name.1),
                 help: String::new(),

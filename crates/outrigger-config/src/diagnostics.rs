@@ -2,6 +2,10 @@
 //!
 //! A diagnostic names the object, the field, what is wrong and what to write instead. It must never quote a key's bytes.
 
+mod reason;
+
+pub use reason::Reason;
+
 use core::fmt;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,8 +14,8 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// The object as `Kind namespace/name`, or the file where no object could be made out.
-    pub object: String,
+    /// What it is about.
+    pub subject: Subject,
     /// Where the field was written, if it came from a file.
     pub source: Option<Source>,
     /// The field's path, such as `spec.rules[0].targets[1].keyRef.name`; empty where the object as a whole is meant.
@@ -20,6 +24,29 @@ pub struct Diagnostic {
     pub message: String,
     /// What to write instead; empty where the message says it.
     pub help: String,
+    /// Why, in one word.
+    pub reason: Reason,
+}
+
+/// The condition that says whether an object says something usable by itself.
+pub const ACCEPTED: &str = "Accepted";
+/// The condition that says whether what an object names is there and may be used.
+pub const RESOLVED_REFS: &str = "ResolvedRefs";
+
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// An object.
+    Object {
+        /// Its kind.
+        kind: String,
+        /// Its namespace; absent in a file that names none.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+    },
+    /// Where no object could be made out: the file, or the kind of an object without a name.
+    Other(String),
 }
 
 /// How bad a finding is.
@@ -85,6 +112,25 @@ impl Origins {
     }
 }
 
+impl fmt::Display for Subject {
+    /// `Kind namespace/name`, or the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object {
+                kind,
+                namespace: Some(namespace),
+                name,
+            } => write!(f, "{kind} {namespace}/{name}"),
+            Self::Object {
+                kind,
+                namespace: None,
+                name,
+            } => write!(f, "{kind} {name}"),
+            Self::Other(words) => f.write_str(words),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
@@ -93,7 +139,7 @@ impl fmt::Display for Source {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.severity.as_str(), self.object)?;
+        write!(f, "{}: {}", self.severity.as_str(), self.subject)?;
         if !self.field.is_empty() {
             write!(f, ", {}", self.field)?;
         }
@@ -125,10 +171,13 @@ pub(crate) fn quoted(value: &str) -> String {
 /// The member of `known` that `typo` most likely means.
 pub(crate) fn nearest<'a>(typo: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typo = typo.to_lowercase();
+    let near = |name: &str| 1.max(name.len().min(typo.len()) / 3);
     known
         .into_iter()
+        // A difference in length is a distance already, and much cheaper to see.
+        .filter(|name| name.len().abs_diff(typo.len()) <= near(name) || !name.is_ascii() || !typo.is_ascii())
         .map(|name| (strsim::damerau_levenshtein(&typo, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1.max(name.len().min(typo.len()) / 3))
+        .filter(|(distance, name)| *distance <= near(name))
         .min()
         .map(|(_, name)| name)
 }

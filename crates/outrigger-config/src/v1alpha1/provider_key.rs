@@ -1,6 +1,7 @@
 //! `ProviderKey`: a provider, where it lives, and the ring of keys that it accepts.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use super::Namespaces;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct ProviderKeySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub keys: Vec<RingEntry>,
+    /// How a changed Secret takes the place of what was there before.
+    #[serde(default)]
+    pub rotation: Rotation,
     /// What its models cost where that is not what the catalogue says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,
@@ -49,7 +53,7 @@ pub struct ProviderKeySpec {
     pub passthrough: Option<Passthrough>,
     /// Namespaces whose routes may use it. Allowing a namespace discloses the keys to it.
     #[serde(default)]
-    pub allowed_namespaces: AllowedNamespaces,
+    pub allowed_namespaces: Namespaces,
 }
 
 /// Where a provider lives and what it speaks.
@@ -141,6 +145,43 @@ fn one() -> u32 {
     1
 }
 
+/// How changed bytes take the place of the old ones. Files know no rotation: there what is written counts at once, and of these fields only
+/// `revokedVersions` matters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// How long the old bytes stay usable after the new ones have taken over, at least `3m`: a pod may be that late to see a changed Secret.
+    #[serde(default = "ten_minutes")]
+    #[schemars(length(min = 1, max = 32))]
+    pub overlap: String,
+    /// Whether new bytes are tried at the provider before they are used: those that it refuses change nothing.
+    #[serde(default = "yes")]
+    pub verify: bool,
+    /// Bytes that must not be used any more, whatever Secret holds them: the eight hex digits that the status shows as `version`,
+    /// in quotes, since some of them read as numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 8, max = 8)), extend("x-kubernetes-list-type" = "set"))]
+    pub revoked_versions: Vec<String>,
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self {
+            overlap: ten_minutes(),
+            verify: yes(),
+            revoked_versions: Vec::new(),
+        }
+    }
+}
+
+fn ten_minutes() -> String {
+    "10m".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
 /// Prices that differ from the catalogue's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -181,29 +222,6 @@ pub struct Passthrough {
     pub paths: Vec<String>,
 }
 
-/// Namespaces whose routes may use a key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AllowedNamespaces {
-    /// `Same`: the key's own. `All`: every one. `Selector`: those whose labels match `selector`.
-    #[serde(default)]
-    pub from: AllowedFrom,
-    /// Labels of the namespaces that are allowed; with `from: Selector` only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub selector: Option<LabelSelector>,
-}
-
-/// The ways of [`AllowedNamespaces`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AllowedFrom {
-    /// The object's own namespace.
-    #[default]
-    Same,
-    /// Every namespace.
-    All,
-    /// Namespaces by label.
-    Selector,
-}
-
 /// What became of a `ProviderKey`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -212,20 +230,21 @@ pub struct ProviderKeyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// One per key of the ring.
+    /// One per key of the ring and version of its bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name", "version"]))]
     pub keys: Vec<KeyStatus>,
 }
 
-/// What became of one key of a ring.
+/// What became of one version of a ring's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyStatus {
     /// Its name inside the ring.
     pub name: String,
-    /// Which bytes are meant: eight hex digits of their SHA-256.
+    /// Which bytes are meant: the first eight hex digits of their SHA-256, as `printf %s "$KEY" | sha256sum` shows them.
     pub version: String,
-    /// Where it is in its life.
+    /// `Validating` (tried at the provider), `Next` (on its way to the pods), `Active`, `Draining` (until `rotation.overlap` has passed) or
+    /// `Revoked`.
     pub state: String,
     /// Since when.
     pub since: Time,

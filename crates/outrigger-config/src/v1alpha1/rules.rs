@@ -47,7 +47,11 @@ pub(crate) enum Check {
 }
 
 /// Places where people put keys by mistake: what stands there is never repeated.
-const UNSPOKEN: [&str; 2] = ["spec.endpoint.baseURL", "spec.keys[].secretRef.key"];
+const UNSPOKEN: [&str; 3] = [
+    "spec.endpoint.baseURL",
+    "spec.keys[].secretRef.key",
+    "spec.rotation.revokedVersions[]",
+];
 
 /// A rule that an object breaks.
 pub(crate) struct Violation {
