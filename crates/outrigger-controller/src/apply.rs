@@ -50,7 +50,10 @@ impl Writer<'_> {
     /// Publishes.
     pub(crate) async fn publish(&self, namespace: &str, found: &Gathered, publication: &Publication) -> Result<(), ApplyError> {
         let owner = self.owner().await?;
-        let frame = Frame { namespace, owner: owner.as_ref() };
+        let frame = Frame {
+            namespace,
+            owner: owner.as_ref(),
+        };
         self.binding(&frame).await?;
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
@@ -71,7 +74,8 @@ impl Writer<'_> {
         }
         let map = frame.config_map(publication);
         if !objects::same(found.config_map.as_ref(), &map) {
-            self.set(&maps, "ConfigMap", CONFIG_MAP_NAME, found.config_map.as_ref(), &map).await?;
+            self.set(&maps, "ConfigMap", CONFIG_MAP_NAME, found.config_map.as_ref(), &map)
+                .await?;
         }
         if let Some(error) = failed {
             return Err(error);
@@ -87,19 +91,18 @@ impl Writer<'_> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), namespace);
-        let mut ours = found.secret.is_some() || found.config_map.is_some();
+        // The binding goes first: it is looked for only while there is something else.
+        if found.secret.is_some() || found.config_map.is_some() {
+            let binding = failed("RoleBinding", bindings.get_opt(ROLE).await)?;
+            if let Some(binding) = binding.filter(objects::ours) {
+                self.remove(&bindings, "RoleBinding", ROLE, &binding).await?;
+            }
+        }
         if let Some(map) = found.config_map.as_ref().filter(|map| objects::ours(*map)) {
             self.remove(&maps, "ConfigMap", CONFIG_MAP_NAME, map).await?;
         }
         if let Some(secret) = found.secret.as_ref().filter(|secret| objects::ours(*secret)) {
             self.remove(&secrets, "Secret", SECRET_NAME, secret).await?;
-        }
-        // Without the others there is hardly a binding; it is looked for where they were.
-        if std::mem::take(&mut ours) {
-            let binding = failed("RoleBinding", bindings.get_opt(ROLE).await)?;
-            if let Some(binding) = binding.filter(|binding| objects::ours(binding)) {
-                self.remove(&bindings, "RoleBinding", ROLE, &binding).await?;
-            }
         }
         Ok(())
     }
@@ -109,7 +112,10 @@ impl Writer<'_> {
         let roles: Api<ClusterRole> = Api::all(self.client.clone());
         let role = failed("ClusterRole", roles.get_opt(ROLE).await)?;
         if role.is_none() {
-            tracing::warn!(role = ROLE, "there is no such ClusterRole: what is written now stays when the chart goes");
+            tracing::warn!(
+                role = ROLE,
+                "there is no such ClusterRole: what is written now stays when the chart goes"
+            );
         }
         Ok(role.as_ref().and_then(|role| role.owner_ref(&())))
     }
@@ -141,7 +147,9 @@ impl Writer<'_> {
         self.check()?;
         let params = PatchParams::apply(MANAGER).force();
         let written = failed(kind, api.patch(name, &params, &Patch::Apply(&wanted)).await)?;
-        let Some(surplus) = surplus(&written, &wanted) else { return Ok(written) };
+        let Some(surplus) = surplus(&written, &wanted) else {
+            return Ok(written);
+        };
         self.check()?;
         failed(kind, api.patch(name, &PatchParams::default(), &Patch::Merge(&surplus)).await)
     }
@@ -168,9 +176,11 @@ impl Writer<'_> {
 }
 
 fn failed<T>(kind: &'static str, done: kube::Result<T>) -> Result<T, ApplyError> {
-    done.map_err(|error| match error {
-        kube::Error::Api(status) if status.code == 409 => ApplyError::Conflict(kind),
-        error => ApplyError::Failed(kind, Box::new(error)),
+    done.map_err(|error| {
+        if matches!(&error, kube::Error::Api(status) if status.code == 409) {
+            return ApplyError::Conflict(kind);
+        }
+        ApplyError::Failed(kind, Box::new(error))
     })
 }
 
@@ -181,13 +191,20 @@ fn surplus<K: Serialize + ResourceExt>(written: &K, wanted: &K) -> Option<Value>
         let data = value.get(field).and_then(Value::as_object);
         data.map(|data| data.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default()
     };
-    let mut patch = json!({ "metadata": { "resourceVersion": written.resource_version() } });
-    let mut any = false;
-    for field in ["data", "binaryData"] {
-        for name in names(written, field).difference(&names(wanted, field)) {
-            any = true;
-            patch[field][name] = Value::Null;
+    let unwanted = |field: &str| {
+        let wanted = names(wanted, field);
+        let surplus = names(written, field).into_iter().filter(|name| !wanted.contains(name));
+        surplus.map(|name| (name, Value::Null)).collect::<serde_json::Map<_, _>>()
+    };
+    let (data, binary_data) = (unwanted("data"), unwanted("binaryData"));
+    if data.is_empty() && binary_data.is_empty() {
+        return None;
+    }
+    let mut patch = serde_json::Map::from_iter([("metadata".to_owned(), json!({ "resourceVersion": written.resource_version() }))]);
+    for (field, unwanted) in [("data", data), ("binaryData", binary_data)] {
+        if !unwanted.is_empty() {
+            patch.insert(field.to_owned(), unwanted.into());
         }
     }
-    any.then_some(patch)
+    Some(patch.into())
 }

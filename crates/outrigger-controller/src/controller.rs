@@ -47,7 +47,9 @@ impl Waiting {
 
     fn push(&self, namespaces: &BTreeSet<String>, now: u64) {
         let mut queue = self.queue();
-        namespaces.iter().for_each(|namespace| queue.push(namespace, now));
+        for namespace in namespaces {
+            queue.push(namespace, now);
+        }
         drop(queue);
         self.rung.notify_one();
     }
@@ -75,7 +77,13 @@ pub struct Side {
 
 impl Controller {
     /// Puts the parts together; nothing runs yet. Call it inside the runtime that [`run`](Self::run) will use.
-    pub fn new(settings: &Settings, client: &Client, api_server: Vec<std::net::SocketAddr>, metrics: &Metrics, clock: Clock) -> (Self, Side) {
+    pub fn new(
+        settings: &Settings,
+        client: &Client,
+        api_server: Vec<std::net::SocketAddr>,
+        metrics: &Metrics,
+        clock: Clock,
+    ) -> (Self, Side) {
         let waiting = Arc::new(Waiting::default());
         let scopes = settings.namespaces.len().max(1);
         let cluster = Arc::new(Cluster::new(scopes));

@@ -151,7 +151,12 @@ pub fn desired_state(inputs: &Inputs) -> Desired {
     // What is missing or broken at its source goes on with what was good last, as if the source still had it.
     let mut objects = Cow::Borrowed(&inputs.objects);
     held::stand_in(&mut objects, &live, &held);
-    let kept = carry::last_good(&mut objects, inputs, &live.diagnostics, prior.as_ref().map(|prior| &prior.document.table));
+    let kept = carry::last_good(
+        &mut objects,
+        inputs,
+        &live.diagnostics,
+        prior.as_ref().map(|prior| &prior.document.table),
+    );
     let compiled = match &objects {
         Cow::Borrowed(_) => Cow::Borrowed(&live),
         Cow::Owned(objects) => Cow::Owned(compile_for(objects, namespace, Mode::Cluster)),
@@ -162,7 +167,7 @@ pub fn desired_state(inputs: &Inputs) -> Desired {
     let mut distribution = distribute::distribute(inputs, table, &live, &held);
     let own = own::own_keys(inputs, distribution.rings.keys());
     distribution.requests.extend(own.requests.iter().cloned());
-    let fitted = fit::fit(inputs, distribution.document, prior.as_ref(), mac.as_ref());
+    let fitted = fit::fit(inputs, &distribution.document, prior.as_ref(), mac.as_ref());
     let publication = fitted.published.as_ref().filter(|_| managed).map(|published| {
         let mut secret = distribution.secret;
         secret.insert(MAC_ENTRY.to_owned(), mac_bytes);
@@ -180,7 +185,11 @@ pub fn desired_state(inputs: &Inputs) -> Desired {
         // Of keys the truth is what their sources hold, of routes what they come to with what was kept.
         of_keys: &live.diagnostics,
         of_routes: &compiled.diagnostics,
-        published: fitted.published.as_ref().filter(|_| managed).map(|published| (&published.document, published.generation)),
+        published: fitted
+            .published
+            .as_ref()
+            .filter(|_| managed)
+            .map(|published| (&published.document, published.generation)),
         prior: prior.as_ref().map(|prior| &prior.document),
         too_large: &fitted.left_out,
         kept: &kept,

@@ -86,12 +86,19 @@ impl Gatherer {
             map_api.get_opt(CONFIG_MAP_NAME),
             self.unreadable(namespace),
         )?;
-        let homes: BTreeSet<String> = routes.iter().filter_map(ResourceExt::namespace).chain([namespace.to_owned()]).collect();
+        let homes: BTreeSet<String> = routes
+            .iter()
+            .filter_map(ResourceExt::namespace)
+            .chain([namespace.to_owned()])
+            .collect();
         let mut fresh_mac = [0_u8; 32];
         // Without randomness there is no key, and so no publication.
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut fresh_mac);
         random.map_err(|_| kube::Error::Service("the system gives no random bytes".into()))?;
-        let ids: BTreeSet<(String, String)> = keys.iter().map(|key| (key.namespace().unwrap_or_default(), key.name_any())).collect();
+        let ids: BTreeSet<(String, String)> = keys
+            .iter()
+            .map(|key| (key.namespace().unwrap_or_default(), key.name_any()))
+            .collect();
         let inputs = Inputs {
             namespace: namespace.to_owned(),
             now,
@@ -128,7 +135,13 @@ impl Gatherer {
             let route = route.0.as_ref();
             route.is_ok_and(|route| own(route.metadata.namespace.as_deref()) || shared(route))
         };
-        let routes: Vec<ModelRoute> = self.cluster.routes.pick(concerns).iter().filter_map(|route| route.0.as_ref().ok().cloned()).collect();
+        let routes: Vec<ModelRoute> = self
+            .cluster
+            .routes
+            .pick(concerns)
+            .iter()
+            .filter_map(|route| route.0.as_ref().ok().cloned())
+            .collect();
         let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
         for route in &routes {
             let home = route.metadata.namespace.as_deref().unwrap_or_default();
@@ -155,7 +168,12 @@ impl Gatherer {
     }
 
     async fn read_config_maps(&self, names: BTreeSet<Name>, freshness: Freshness) -> kube::Result<Vec<Sourced<ConfigMapObject>>> {
-        let known = |(namespace, name): &Name| self.cluster.config_maps.find(namespace, name).and_then(|meta| meta.resource_version());
+        let known = |(namespace, name): &Name| {
+            self.cluster
+                .config_maps
+                .find(namespace, name)
+                .and_then(|meta| meta.resource_version())
+        };
         let read = names.into_iter().map(|name| {
             let known = known(&name).filter(|_| freshness == Freshness::Remembered);
             read(&self.client, &self.config_maps, name, known, config_map_object)
@@ -167,7 +185,10 @@ impl Gatherer {
     /// The namespace's objects that cannot be read, with what their status says; and routes of others, which may be shared.
     async fn unreadable(&self, namespace: &str) -> kube::Result<Vec<Unreadable>> {
         let routes = self.cluster.routes.pick(|route: &AnyRoute| route.0.is_err());
-        let routes = routes.iter().filter_map(|route| route.0.as_ref().err()).map(|bad| ("ModelRoute", bad));
+        let routes = routes
+            .iter()
+            .filter_map(|route| route.0.as_ref().err())
+            .map(|bad| ("ModelRoute", bad));
         let keys = self.cluster.keys.pick(|key: &AnyKey| key.0.is_err());
         let keys = keys.iter().filter_map(|key| key.0.as_ref().err()).map(|bad| ("ProviderKey", bad));
         let mut found = Vec::new();
@@ -183,11 +204,17 @@ impl Gatherer {
                 conditions: Vec::new(),
             };
             if own {
-                let resource = if kind == "ModelRoute" { ApiResource::erase::<ModelRoute>(&()) } else { ApiResource::erase::<ProviderKey>(&()) };
+                let resource = if kind == "ModelRoute" {
+                    ApiResource::erase::<ModelRoute>(&())
+                } else {
+                    ApiResource::erase::<ProviderKey>(&())
+                };
                 let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
                 let raw = api.get_opt(bad.metadata.name.as_deref().unwrap_or_default()).await?;
                 let conditions = raw.and_then(|raw| raw.data.pointer("/status/conditions").cloned());
-                unreadable.conditions = conditions.and_then(|conditions| serde_json::from_value(conditions).ok()).unwrap_or_default();
+                unreadable.conditions = conditions
+                    .and_then(|conditions| serde_json::from_value(conditions).ok())
+                    .unwrap_or_default();
             }
             found.push(unreadable);
         }
@@ -221,10 +248,13 @@ impl Gatherer {
     /// How far this namespace's keys are in others.
     fn elsewhere(&self, namespace: &str) -> Vec<Journal> {
         let prefix = format!("{namespace}/");
-        let others = self.cluster.secrets.pick(|secret| {
-            secret.metadata.name.as_deref() == Some(SECRET_NAME) && secret.metadata.namespace.as_deref() != Some(namespace)
-        });
-        let journals = others.iter().map(|secret| Journal::from_annotation(secret.annotations().get(JOURNAL).map(String::as_str)));
+        let others = self
+            .cluster
+            .secrets
+            .pick(|secret| secret.metadata.name.as_deref() == Some(SECRET_NAME) && secret.metadata.namespace.as_deref() != Some(namespace));
+        let journals = others
+            .iter()
+            .map(|secret| Journal::from_annotation(secret.annotations().get(JOURNAL).map(String::as_str)));
         journals
             .map(|journal| Journal(journal.0.into_iter().filter(|(id, _)| id.starts_with(&prefix)).collect()))
             .filter(|journal| !journal.0.is_empty())
@@ -306,8 +336,18 @@ pub(crate) fn secret_object(secret: &Secret) -> SecretObject {
     SecretObject {
         namespace: secret.namespace(),
         name: secret.name_any(),
-        origins: origins.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect(),
-        data: secret.data.iter().flatten().map(|(key, bytes)| (key.clone(), datum(&bytes.0))).collect(),
+        origins: origins
+            .split(',')
+            .map(str::trim)
+            .filter(|origin| !origin.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        data: secret
+            .data
+            .iter()
+            .flatten()
+            .map(|(key, bytes)| (key.clone(), datum(&bytes.0)))
+            .collect(),
     }
 }
 
@@ -323,7 +363,12 @@ pub(crate) fn config_map_object(map: &ConfigMap) -> ConfigMapObject {
 /// Our Secret as the desired state takes it.
 pub(crate) fn held(secret: &Secret) -> HeldSecret {
     HeldSecret {
-        data: secret.data.iter().flatten().map(|(name, bytes)| (name.clone(), Zeroizing::new(bytes.0.clone()))).collect(),
+        data: secret
+            .data
+            .iter()
+            .flatten()
+            .map(|(name, bytes)| (name.clone(), Zeroizing::new(bytes.0.clone())))
+            .collect(),
         journal: secret.annotations().get(JOURNAL).cloned(),
     }
 }

@@ -57,7 +57,9 @@ impl Elector {
                 now
             }
         };
-        let lasts = u64::try_from(lease.lease_duration_seconds.unwrap_or(0)).unwrap_or(0).saturating_mul(1_000_000);
+        let lasts = u64::try_from(lease.lease_duration_seconds.unwrap_or(0))
+            .unwrap_or(0)
+            .saturating_mul(1_000_000);
         match lease.holder_identity.as_deref() {
             None | Some("") => Move::Take,
             Some(holder) if holder == self.identity => Move::Renew,
@@ -92,7 +94,11 @@ mod tests {
     #[test]
     fn another_s_lease_is_over_when_it_was_not_renewed_for_its_duration_as_seen_from_here() {
         let mut elector = Elector::new("a".to_owned());
-        assert_eq!(elector.decide(Some(&lease("b", 1)), 1_000_000), Move::Wait, "its calendar says nothing");
+        assert_eq!(
+            elector.decide(Some(&lease("b", 1)), 1_000_000),
+            Move::Wait,
+            "its calendar says nothing"
+        );
         assert_eq!(elector.decide(Some(&lease("b", 1)), 15_999_999), Move::Wait);
         assert_eq!(elector.decide(Some(&lease("b", 2)), 15_999_999), Move::Wait, "renewed just now");
         assert_eq!(elector.decide(Some(&lease("b", 2)), 30_999_998), Move::Wait);

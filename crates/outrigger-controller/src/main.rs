@@ -16,7 +16,11 @@ const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let format = if arguments.log_json { logs::Format::Json } else { logs::Format::Text };
+    let format = if arguments.log_json {
+        logs::Format::Json
+    } else {
+        logs::Format::Text
+    };
     let _logs = logs::init(arguments.log_level, format)?;
     let (clock, metrics, settings) = (Clock::start(), Metrics::new("outrigger"), arguments.settings());
     let (drain, draining) = Drain::new();
@@ -35,7 +39,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Controller::new(&settings, &client, api_server, &metrics, clock)
     };
     let answering = rest.run(lease_client, listeners, metrics, draining.clone());
-    let side = thread::Builder::new().name("side".to_owned()).spawn(move || side.block_on(answering))?;
+    let side = thread::Builder::new()
+        .name("side".to_owned())
+        .spawn(move || side.block_on(answering))?;
     if let Some(file) = &arguments.ports_file {
         write_ports(file, admin_port)?;
     }

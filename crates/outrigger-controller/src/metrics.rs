@@ -35,7 +35,11 @@ impl Counts {
                 Histogram::new(SECONDS),
             ),
             errors: metrics.register("controller_reconcile_errors", "Turns that ended in an error", Counter::default()),
-            depth: metrics.register("controller_queue_depth", "Namespaces that are due or being looked at", Gauge::default()),
+            depth: metrics.register(
+                "controller_queue_depth",
+                "Namespaces that are due or being looked at",
+                Gauge::default(),
+            ),
             leader: metrics.register("controller_leader", "1 while this replica is the one that writes", Gauge::default()),
             generation: register("controller_published_generation", "Generation of the namespace's snapshot"),
             bytes: register("controller_published_bytes", "Compressed size of the namespace's snapshot"),
@@ -65,7 +69,8 @@ impl Counts {
         self.generation.remove(&label);
         self.bytes.remove(&label);
         for state in STATES {
-            self.states.remove(&[("namespace", namespace.to_owned()), ("state", state.to_owned())]);
+            self.states
+                .remove(&[("namespace", namespace.to_owned()), ("state", state.to_owned())]);
         }
     }
 }

@@ -77,12 +77,17 @@ impl Queue {
                 self.push_at(namespace, now.saturating_add(wait));
             }
         }
-        self.places.retain(|_, place| place.running || place.due.is_some() || place.not_before > now);
+        self.places
+            .retain(|_, place| place.running || place.due.is_some() || place.not_before > now);
     }
 
     /// When [`take`](Self::take) will have something, if nothing is pushed before.
     pub fn next_due(&self) -> Option<u64> {
-        self.places.values().filter(|place| !place.running).filter_map(|place| place.due).min()
+        self.places
+            .values()
+            .filter(|place| !place.running)
+            .filter_map(|place| place.due)
+            .min()
     }
 
     /// Namespaces that are due by now, and those that run.

@@ -12,7 +12,7 @@ use outrigger_runtime::Clock;
 use std::time::Duration;
 
 /// No turn takes longer; what it has not done the next one does.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// All that a turn needs.
 pub(crate) struct Turns {
@@ -72,15 +72,13 @@ impl Turns {
             client: &self.gatherer.client,
             may_write,
         };
-        match &desired.publication {
-            Some(publication) => {
-                writer.publish(namespace, &found, publication).await?;
-                self.counts.published(namespace, publication.generation, publication.bytes, &publication.states);
-            }
-            None => {
-                writer.withdraw(namespace, &found).await?;
-                self.counts.withdrawn(namespace);
-            }
+        if let Some(publication) = &desired.publication {
+            writer.publish(namespace, &found, publication).await?;
+            self.counts
+                .published(namespace, publication.generation, publication.bytes, &publication.states);
+        } else {
+            writer.withdraw(namespace, &found).await?;
+            self.counts.withdrawn(namespace);
         }
         self.gatherer.verifier.ask(desired.requests, namespace);
         let told = self.teller.tell(desired.reports, may_write, self.clock.unix_ms()).await;

@@ -99,7 +99,9 @@ pub struct Step {
 pub fn step(held: &[Held], source: Source<'_>, finding: Finding, rules: &Rules, now: u64) -> Step {
     let mut held: Vec<Held> = held.iter().filter(|each| !rules.revoked.contains(&each.version)).cloned().collect();
     // A clock that was set back must not keep a version for ever.
-    held.iter_mut().for_each(|each| each.since = each.since.min(now));
+    for each in &mut held {
+        each.since = each.since.min(now);
+    }
     let (wanted, mut waiting) = match source {
         Source::Usable(version) if rules.revoked.contains(version) => (None, Some(Waiting::Revoked(version.to_owned()))),
         Source::Usable(version) => (Some(version), None),
@@ -190,7 +192,9 @@ fn activate(held: &mut Vec<Held>, version: &str, now: u64) {
 
 /// As long as there are unrevoked bytes, one version serves: the one that was in use last.
 fn reinstate(held: &mut [Held], now: u64) {
-    let latest = held.iter().max_by_key(|each| (each.state == State::Next, each.since, each.version.clone()));
+    let latest = held
+        .iter()
+        .max_by_key(|each| (each.state == State::Next, each.since, each.version.clone()));
     if let Some(version) = latest.map(|latest| latest.version.clone()) {
         set(held, &version, State::Active, now);
     }
@@ -206,7 +210,12 @@ fn drain(held: &mut Vec<Held>, rules: &Rules, now: u64) -> Option<u64> {
         .map(|each| (each.since, each.version.clone()))
         .collect();
     draining.sort();
-    let surplus: BTreeSet<String> = draining.iter().rev().skip(MOST_DRAINING).map(|(_, version)| version.clone()).collect();
+    let surplus: BTreeSet<String> = draining
+        .iter()
+        .rev()
+        .skip(MOST_DRAINING)
+        .map(|(_, version)| version.clone())
+        .collect();
     held.retain(|each| !surplus.contains(&each.version));
     held.iter().filter(|each| each.state == State::Draining).map(end).min()
 }

@@ -98,7 +98,14 @@ impl<K: Resource> Store<K> {
 
     /// All objects that `wanted` picks.
     pub(crate) fn pick(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        let pick = |part: &Mutex<Part<K>>| lock(part).objects.values().filter(|object| wanted(object)).cloned().collect::<Vec<_>>();
+        let pick = |part: &Mutex<Part<K>>| {
+            lock(part)
+                .objects
+                .values()
+                .filter(|object| wanted(object))
+                .cloned()
+                .collect::<Vec<_>>()
+        };
         self.parts.iter().flat_map(pick).collect()
     }
 }
@@ -130,7 +137,10 @@ mod tests {
     }
 
     fn shown(changes: &[Change<ConfigMap>]) -> Vec<(Option<&str>, Option<&str>)> {
-        changes.iter().map(|change| (version(change.old.as_deref()), version(change.new.as_deref()))).collect()
+        changes
+            .iter()
+            .map(|change| (version(change.old.as_deref()), version(change.new.as_deref())))
+            .collect()
     }
 
     #[test]

@@ -34,7 +34,9 @@ impl Teller {
         let mut news: Vec<Report> = reports.into_iter().filter(|report| report.status.is_some()).collect();
         let all = news.len() <= IN_ONE_TURN;
         news.truncate(IN_ONE_TURN);
-        let mut told = stream::iter(news).map(|report| self.one(report, may_write, now)).buffer_unordered(AT_ONCE);
+        let mut told = stream::iter(news)
+            .map(|report| self.one(report, may_write, now))
+            .buffer_unordered(AT_ONCE);
         let mut first_error = None;
         while let Some(done) = told.next().await {
             if let Err(error) = done {
@@ -76,16 +78,20 @@ impl Teller {
     async fn event(&self, report: &Report, told: &Told, resource: &ApiResource, now: u64) -> kube::Result<()> {
         let note: String = told.message.chars().take(LONGEST_NOTE / 4).collect();
         let digest = Sha256::digest(format!("{}\n{}\n{}", report.uid, told.reason, told.message));
-        let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest.iter().take(8).fold(0_u64, |digest, byte| digest << 8 | u64::from(*byte));
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(format!("{}.{digest}", report.name.chars().take(200).collect::<String>())),
+                name: Some(format!("{}.{digest:016x}", report.name.chars().take(200).collect::<String>())),
                 namespace: Some(report.namespace.clone()),
                 ..ObjectMeta::default()
             },
             action: Some("Reconcile".to_owned()),
             reason: Some(told.reason.clone()),
-            note: Some(if told.message.len() <= LONGEST_NOTE { told.message.clone() } else { note + "…" }),
+            note: Some(if told.message.len() <= LONGEST_NOTE {
+                told.message.clone()
+            } else {
+                note + "…"
+            }),
             type_: Some(if told.warning { "Warning" } else { "Normal" }.to_owned()),
             event_time: Some(moment::micros(now)),
             reporting_controller: Some("outrigger.dev/controller".to_owned()),

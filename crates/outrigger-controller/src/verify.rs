@@ -26,7 +26,7 @@ const AT_ONCE: usize = 8;
 const MOST: usize = 16_384;
 /// The wait before a question without an answer is asked again: at first, and at most.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// What providers have said so far.
 pub(crate) struct Verifier {
@@ -108,11 +108,20 @@ impl Verifier {
                 Answer::Accepted => Finding::Accepted,
                 Answer::Refused => Finding::Refused,
                 Answer::Unclear => Finding::Unclear,
-                Answer::None => Finding::Unreachable { since: self.clock.unix_ms() },
+                Answer::None => Finding::Unreachable {
+                    since: self.clock.unix_ms(),
+                },
             };
-            tracing::debug!(key = request.question.id, version = request.question.version, ?answer, "a provider was asked");
+            tracing::debug!(
+                key = request.question.id,
+                version = request.question.version,
+                ?answer,
+                "a provider was asked"
+            );
             let (over, askers) = self.learn(&request.question, finding);
-            askers.iter().for_each(|namespace| (self.tell)(namespace));
+            for namespace in &askers {
+                (self.tell)(namespace);
+            }
             if over {
                 return;
             }

@@ -49,7 +49,11 @@ impl Frame<'_> {
         Secret {
             metadata,
             type_: Some("Opaque".to_owned()),
-            data: Some(data.iter().map(|(name, bytes)| (name.clone(), ByteString(bytes.to_vec()))).collect()),
+            data: Some(
+                data.iter()
+                    .map(|(name, bytes)| (name.clone(), ByteString(bytes.to_vec())))
+                    .collect(),
+            ),
             ..Secret::default()
         }
     }
@@ -91,7 +95,9 @@ pub(super) fn adds(publication: &Publication, found: Option<&Secret>) -> bool {
 
 /// Whether an object is ours to remove.
 pub(super) fn ours(object: &impl ResourceExt) -> bool {
-    LABELS.iter().all(|(name, value)| object.labels().get(*name).is_some_and(|own| own == value))
+    LABELS
+        .iter()
+        .all(|(name, value)| object.labels().get(*name).is_some_and(|own| own == value))
 }
 
 /// The part of an object that we own.
@@ -103,13 +109,23 @@ pub(super) trait Content {
 impl Content for ConfigMap {
     fn content(&self) -> BTreeMap<&str, &[u8]> {
         let text = self.data.iter().flatten().map(|(name, text)| (name.as_str(), text.as_bytes()));
-        text.chain(self.binary_data.iter().flatten().map(|(name, bytes)| (name.as_str(), bytes.0.as_slice()))).collect()
+        text.chain(
+            self.binary_data
+                .iter()
+                .flatten()
+                .map(|(name, bytes)| (name.as_str(), bytes.0.as_slice())),
+        )
+        .collect()
     }
 }
 
 impl Content for Secret {
     fn content(&self) -> BTreeMap<&str, &[u8]> {
-        self.data.iter().flatten().map(|(name, bytes)| (name.as_str(), bytes.0.as_slice())).collect()
+        self.data
+            .iter()
+            .flatten()
+            .map(|(name, bytes)| (name.as_str(), bytes.0.as_slice()))
+            .collect()
     }
 }
 
@@ -120,9 +136,7 @@ pub(super) fn same<K: Content + ResourceExt>(found: Option<&K>, wanted: &K) -> b
 
 /// As [`same`], for a binding.
 pub(super) fn binds_alike(found: Option<&RoleBinding>, wanted: &RoleBinding) -> bool {
-    found.is_some_and(|found| {
-        (&found.role_ref, &found.subjects) == (&wanted.role_ref, &wanted.subjects) && framed_alike(found, wanted)
-    })
+    found.is_some_and(|found| (&found.role_ref, &found.subjects) == (&wanted.role_ref, &wanted.subjects) && framed_alike(found, wanted))
 }
 
 fn framed_alike<K: ResourceExt>(found: &K, wanted: &K) -> bool {

@@ -35,7 +35,9 @@ impl Reach<'_> {
         if only_status(change) {
             return BTreeSet::new();
         }
-        both(change).flat_map(|key| self.users(&key.namespace().unwrap_or_default(), &key.name_any())).collect()
+        both(change)
+            .flat_map(|key| self.users(&key.namespace().unwrap_or_default(), &key.name_any()))
+            .collect()
     }
 
     /// A Secret concerns those who use a key that names it; the one with our bytes its namespace, and the homes of the keys in it.
@@ -43,7 +45,9 @@ impl Reach<'_> {
         let (namespace, name) = named(change);
         if name == SECRET_NAME {
             let journals = both(change).map(|secret| Journal::from_annotation(secret.annotations().get(JOURNAL).map(String::as_str)));
-            let homes = journals.flat_map(|journal| journal.0.into_keys()).filter_map(|id| Some(id.split_once('/')?.0.to_owned()));
+            let homes = journals
+                .flat_map(|journal| journal.0.into_keys())
+                .filter_map(|id| Some(id.split_once('/')?.0.to_owned()));
             return homes.chain([namespace]).collect();
         }
         self.users_of_keys(&namespace, |key| key.spec.keys.iter().any(|entry| entry.secret_ref.name == name))
@@ -61,23 +65,32 @@ impl Reach<'_> {
         })
     }
 
-    /// A namespace concerns itself.
-    pub(crate) fn of_namespace(&self, change: &Change<PartialObjectMeta<Namespace>>) -> BTreeSet<String> {
-        both(change).map(|namespace| namespace.name_any()).collect()
-    }
-
     /// Every namespace that something is or should be in: what a new leader looks at.
     pub(crate) fn start(&self) -> BTreeSet<String> {
         let cluster = self.0;
         let ours = |meta: &str| meta == CONFIG_MAP_NAME || meta == SECRET_NAME;
-        let labelled = cluster.namespaces.pick(|each| each.labels().get(INJECT).is_some_and(|value| value == "true"));
+        let labelled = cluster
+            .namespaces
+            .pick(|each| each.labels().get(INJECT).is_some_and(|value| value == "true"));
         let routes = cluster.routes.pick(|_| true);
         let all = routes.iter().any(|route| route.0.as_ref().map_or(true, shared));
         let mut found: BTreeSet<String> = labelled.iter().map(|namespace| namespace.name_any()).collect();
         found.extend(routes.iter().filter_map(|route| route.namespace()));
         found.extend(cluster.keys.pick(|_| true).iter().filter_map(|key| key.namespace()));
-        found.extend(cluster.secrets.pick(|each| ours(&each.name_any())).iter().filter_map(|each| each.namespace()));
-        found.extend(cluster.config_maps.pick(|each| ours(&each.name_any())).iter().filter_map(|each| each.namespace()));
+        found.extend(
+            cluster
+                .secrets
+                .pick(|each| ours(&each.name_any()))
+                .iter()
+                .filter_map(|each| each.namespace()),
+        );
+        found.extend(
+            cluster
+                .config_maps
+                .pick(|each| ours(&each.name_any()))
+                .iter()
+                .filter_map(|each| each.namespace()),
+        );
         if all {
             found.extend(self.all());
         }
@@ -86,13 +99,19 @@ impl Reach<'_> {
 
     /// Those who use the keys of `home` that `wanted` picks.
     fn users_of_keys(&self, home: &str, wanted: impl Fn(&ProviderKey) -> bool) -> BTreeSet<String> {
-        let keys = self.0.keys.pick(|key| key.meta().namespace.as_deref() == Some(home) && key.0.as_ref().is_ok_and(&wanted));
+        let keys = self
+            .0
+            .keys
+            .pick(|key| key.meta().namespace.as_deref() == Some(home) && key.0.as_ref().is_ok_and(&wanted));
         keys.iter().flat_map(|key| self.users(home, &key.name_any())).collect()
     }
 
     /// The home of a key and the namespaces of routes that name it.
     fn users(&self, home: &str, name: &str) -> BTreeSet<String> {
-        let routes = self.0.routes.pick(|route| route.0.as_ref().is_ok_and(|route| names(route, home, name)));
+        let routes = self
+            .0
+            .routes
+            .pick(|route| route.0.as_ref().is_ok_and(|route| names(route, home, name)));
         let mut users: BTreeSet<String> = [home.to_owned()].into();
         for route in &routes {
             users.extend(route.namespace());
@@ -104,8 +123,18 @@ impl Reach<'_> {
     }
 
     fn all(&self) -> Vec<String> {
-        self.0.namespaces.pick(|_| true).iter().map(|namespace| namespace.name_any()).collect()
+        self.0
+            .namespaces
+            .pick(|_| true)
+            .iter()
+            .map(|namespace| namespace.name_any())
+            .collect()
     }
+}
+
+/// A namespace concerns itself.
+pub(crate) fn of_namespace(_: &Reach<'_>, change: &Change<PartialObjectMeta<Namespace>>) -> BTreeSet<String> {
+    both(change).map(|namespace| namespace.name_any()).collect()
 }
 
 /// Whether other namespaces may get a route.
@@ -135,7 +164,9 @@ fn named<K: Resource>(change: &Change<K>) -> (String, String) {
 
 /// Our own words, and nobody else's business: the generation counts what is written under `spec`.
 fn only_status<K: Resource>(change: &Change<K>) -> bool {
-    let (Some(old), Some(new)) = (&change.old, &change.new) else { return false };
+    let (Some(old), Some(new)) = (&change.old, &change.new) else {
+        return false;
+    };
     let (old, new) = (old.meta(), new.meta());
     new.generation.is_some() && (&old.uid, old.generation) == (&new.uid, new.generation)
 }

@@ -1,6 +1,6 @@
 //! One watch for each kind and scope. A watch that breaks comes back by itself, later each time it fails.
 
-use super::{Cluster, Reach};
+use super::{Cluster, Reach, reach};
 use futures_util::{Stream, StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -46,16 +46,36 @@ pub(crate) fn watch(
                 });
             }};
         }
-        follow!("watch of ModelRoutes", watcher(api(client, scope), Config::default()), routes, Reach::of_route);
-        follow!("watch of ProviderKeys", watcher(api(client, scope), Config::default()), keys, Reach::of_key);
-        follow!("watch of Secrets", watcher(api(client, scope), Config::default()), secrets, Reach::of_secret);
-        follow!("watch of ConfigMaps", watcher(api(client, scope), Config::default()), config_maps, Reach::of_config_map);
+        follow!(
+            "watch of ModelRoutes",
+            watcher(api(client, scope), Config::default()),
+            routes,
+            Reach::of_route
+        );
+        follow!(
+            "watch of ProviderKeys",
+            watcher(api(client, scope), Config::default()),
+            keys,
+            Reach::of_key
+        );
+        follow!(
+            "watch of Secrets",
+            watcher(api(client, scope), Config::default()),
+            secrets,
+            Reach::of_secret
+        );
+        follow!(
+            "watch of ConfigMaps",
+            watcher(api(client, scope), Config::default()),
+            config_maps,
+            Reach::of_config_map
+        );
         let named = scope.map_or_else(Config::default, |name| Config::default().fields(&format!("metadata.name={name}")));
         follow!(
             "watch of Namespaces",
             watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), named),
             namespaces,
-            Reach::of_namespace
+            reach::of_namespace
         );
     }
 }

@@ -127,7 +127,10 @@ fn bare(inputs: &Inputs, prior: &Table, route: &Route) -> Option<ModelRoute> {
     if rules.is_empty() {
         return None;
     }
-    let models = route.models.iter().map(|model| format!("{}{}", model.name, if model.prefix { "*" } else { "" }));
+    let models = route
+        .models
+        .iter()
+        .map(|model| format!("{}{}", model.name, if model.prefix { "*" } else { "" }));
     let spec = ModelRouteSpec {
         models: models.collect(),
         namespaces: Namespaces {

@@ -68,10 +68,16 @@ pub(super) fn verdict(kind: &'static str, found: &[&Diagnostic]) -> Verdict {
         .copied()
         .collect();
     let Some(first) = errors.first() else {
-        let reason = if kind == outrigger_config::diagnostics::ACCEPTED { "Accepted" } else { "ResolvedRefs" };
+        let reason = if kind == outrigger_config::diagnostics::ACCEPTED {
+            "Accepted"
+        } else {
+            "ResolvedRefs"
+        };
         let warnings: Vec<&Diagnostic> = found
             .iter()
-            .filter(|each| each.severity == Severity::Warning && each.reason.condition().unwrap_or(outrigger_config::diagnostics::ACCEPTED) == kind)
+            .filter(|each| {
+                each.severity == Severity::Warning && each.reason.condition().unwrap_or(outrigger_config::diagnostics::ACCEPTED) == kind
+            })
             .copied()
             .collect();
         return Verdict::new(kind, "True", reason, words(&warnings));
@@ -90,8 +96,16 @@ pub(super) fn about<'d>(found: &'d [Diagnostic], kind: &str, namespace: &str, na
 
 fn words(found: &[&Diagnostic]) -> String {
     let one = |found: &&Diagnostic| {
-        let field = if found.field.is_empty() { String::new() } else { format!("{}: ", found.field) };
-        let help = if found.help.is_empty() { String::new() } else { format!("; {}", found.help) };
+        let field = if found.field.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", found.field)
+        };
+        let help = if found.help.is_empty() {
+            String::new()
+        } else {
+            format!("; {}", found.help)
+        };
         format!("{field}{}{help}", found.message)
     };
     found.iter().map(one).collect::<Vec<_>>().join("\n")

@@ -142,13 +142,14 @@ fn one(
             },
         };
         if !out.take(id, each, bytes) {
-            out.crowded_out.extend(owner(id).map(|(namespace, name)| (namespace.to_owned(), name.to_owned())));
+            out.crowded_out
+                .extend(owner(id).map(|(namespace, name)| (namespace.to_owned(), name.to_owned())));
             continue;
         }
         journal.push(each.clone());
     }
-    let roles = |held: &[Held]| held.iter().map(|each| (each.version.clone(), each.state)).collect::<BTreeSet<_>>();
-    let (was, is) = (roles(&before), roles(&journal));
+    let standing = |held: &[Held]| held.iter().map(|each| (each.version.clone(), each.state)).collect::<BTreeSet<_>>();
+    let (was, is) = (standing(&before), standing(&journal));
     out.moves_keys |= is.difference(&was).next().is_some();
     out.again = out.again.into_iter().chain(step.again).min();
     if !journal.is_empty() {

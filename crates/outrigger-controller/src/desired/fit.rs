@@ -25,7 +25,7 @@ pub(super) struct Fitted {
 }
 
 /// Seals as much of `document` as fits. What is out already keeps its generation.
-pub(super) fn fit(inputs: &Inputs, document: Document, prior: Option<&Prior>, mac: Option<&MacKey>) -> Fitted {
+pub(super) fn fit(inputs: &Inputs, document: &Document, prior: Option<&Prior>, mac: Option<&MacKey>) -> Fitted {
     let Some(mac) = mac else { return Fitted::default() };
     let sealer = Sealer {
         prior,
@@ -65,7 +65,7 @@ pub(super) fn fit(inputs: &Inputs, document: Document, prior: Option<&Prior>, ma
     });
     Fitted {
         // Nothing fits, which no caps of the schema allow: what is out stays.
-        published: published.or_else(|| prior.map(|prior| sealer.as_it_is(prior))),
+        published: published.or_else(|| prior.map(as_it_is)),
         left_out,
     }
 }
@@ -80,17 +80,17 @@ impl Sealer<'_> {
     /// `None` where it does not fit.
     fn seal(&self, document: Document) -> Option<Published> {
         if let Some(prior) = self.prior.filter(|prior| prior.document == document) {
-            return Some(self.as_it_is(prior));
+            return Some(as_it_is(prior));
         }
         let sealed = seal(&document, self.generation, self.mac).ok()?;
         let data = sealed.to_data();
         let size: usize = data.iter().map(|(name, value)| name.len() + value.len()).sum();
         (size <= MOST_DATA).then(|| published(document, &sealed, data))
     }
+}
 
-    fn as_it_is(&self, prior: &Prior) -> Published {
-        published(prior.document.clone(), &prior.sealed, prior.sealed.to_data())
-    }
+fn as_it_is(prior: &Prior) -> Published {
+    published(prior.document.clone(), &prior.sealed, prior.sealed.to_data())
 }
 
 fn published(document: Document, sealed: &Sealed, data: BTreeMap<String, String>) -> Published {
@@ -113,7 +113,11 @@ fn oldest_first(inputs: &Inputs, table: &Table) -> Vec<(String, String)> {
         })
         .collect();
     let age = |route: &Route| created.get(&(route.namespace.as_str(), route.name.as_str())).copied();
-    let mut names: Vec<_> = table.routes.iter().map(|route| (age(route), route.namespace.clone(), route.name.clone())).collect();
+    let mut names: Vec<_> = table
+        .routes
+        .iter()
+        .map(|route| (age(route), route.namespace.clone(), route.name.clone()))
+        .collect();
     names.sort_by(|a, b| (a.0.is_none(), a).cmp(&(b.0.is_none(), b)));
     names.into_iter().map(|(_, namespace, name)| (namespace, name)).collect()
 }
@@ -125,11 +129,19 @@ fn prune(table: &Table, keep: &BTreeSet<&(String, String)>) -> Table {
     let candidates = routes.iter().flat_map(|route| &route.rules).flat_map(|rule| &rule.candidates);
     let used: BTreeSet<usize> = candidates.map(|candidate| candidate.target).collect();
     let served = used.iter().filter_map(|target| Some(table.targets.get(*target)?.provider));
-    let passing = table.providers.iter().enumerate().filter(|(_, provider)| !provider.passthrough.is_empty());
+    let passing = table
+        .providers
+        .iter()
+        .enumerate()
+        .filter(|(_, provider)| !provider.passthrough.is_empty());
     let providers: BTreeSet<usize> = served.chain(passing.map(|(at, _)| at)).collect();
     let place = |set: &BTreeSet<usize>| set.iter().enumerate().map(|(new, old)| (*old, new)).collect::<BTreeMap<_, _>>();
     let (target_at, provider_at) = (place(&used), place(&providers));
-    for candidate in routes.iter_mut().flat_map(|route| &mut route.rules).flat_map(|rule| &mut rule.candidates) {
+    for candidate in routes
+        .iter_mut()
+        .flat_map(|route| &mut route.rules)
+        .flat_map(|rule| &mut rule.candidates)
+    {
         candidate.target = target_at.get(&candidate.target).copied().unwrap_or_default();
     }
     let target = |at: &usize| {

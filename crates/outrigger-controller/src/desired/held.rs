@@ -52,7 +52,9 @@ pub(super) fn stand_in(objects: &mut Cow<'_, Objects>, live: &Compiled, held: &H
     let mut needed = Vec::new();
     for (place, key) in objects.keys.iter().enumerate() {
         let meta = &key.object.metadata;
-        let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else { continue };
+        let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else {
+            continue;
+        };
         let revoked = &key.object.spec.rotation.revoked_versions;
         for (at, entry) in key.object.spec.keys.iter().enumerate() {
             let id = format!("{namespace}/{name}/{}", entry.name);
@@ -87,7 +89,11 @@ pub(super) fn written(origin: &Origin) -> String {
         Scheme::Http => "http",
         Scheme::Https => "https",
     };
-    let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.clone() };
+    let host = if origin.host.contains(':') {
+        format!("[{}]", origin.host)
+    } else {
+        origin.host.clone()
+    };
     format!("{scheme}://{host}:{}", origin.port)
 }
 
@@ -104,7 +110,10 @@ fn gone_at_source(live: &Compiled, namespace: &str, name: &str, field: &str) -> 
             if kind == "ProviderKey" && its == namespace && own == name);
         about
             && found.severity != Severity::Note
-            && found.field.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            && found
+                .field
+                .strip_prefix(field)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             && matches!(
                 found.reason,
                 Reason::SecretNotFound | Reason::SecretKeyNotFound | Reason::InvalidKey | Reason::KeyRevoked

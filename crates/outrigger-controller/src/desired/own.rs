@@ -26,7 +26,10 @@ pub(super) fn own_keys<'i>(inputs: &Inputs, in_use: impl Iterator<Item = &'i Str
     let used: BTreeSet<(&str, &str)> = in_use.filter_map(|id| owner(id)).collect();
     let own = inputs.objects.keys.iter().filter(|key| {
         let meta = &key.object.metadata;
-        let name = (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+        let name = (
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default(),
+        );
         name.0 == inputs.namespace && !used.contains(&name)
     });
     let keys: Vec<_> = own.cloned().collect();
@@ -35,7 +38,10 @@ pub(super) fn own_keys<'i>(inputs: &Inputs, in_use: impl Iterator<Item = &'i Str
     }
     // The compile step resolves what a route names.
     let objects = Objects {
-        routes: keys.iter().filter_map(|key| probe(&inputs.namespace, key.object.metadata.name.as_deref()?)).collect(),
+        routes: keys
+            .iter()
+            .filter_map(|key| Some(probe(&inputs.namespace, key.object.metadata.name.as_deref()?)))
+            .collect(),
         keys,
         secrets: inputs.objects.secrets.clone(),
         config_maps: inputs.objects.config_maps.clone(),
@@ -60,7 +66,7 @@ pub(super) fn own_keys<'i>(inputs: &Inputs, in_use: impl Iterator<Item = &'i Str
     out
 }
 
-fn probe(namespace: &str, key: &str) -> Option<Sourced<ModelRoute>> {
+fn probe(namespace: &str, key: &str) -> Sourced<ModelRoute> {
     let target = Target {
         key_ref: KeyRef {
             name: key.to_owned(),
@@ -87,5 +93,5 @@ fn probe(namespace: &str, key: &str) -> Option<Sourced<ModelRoute>> {
     };
     let mut route = ModelRoute::new(key, spec);
     route.metadata.namespace = Some(namespace.to_owned());
-    Some(route.into())
+    route.into()
 }

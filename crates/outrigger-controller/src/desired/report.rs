@@ -65,7 +65,11 @@ pub(super) struct Facts<'a> {
 pub(super) fn reports(facts: &Facts<'_>) -> Vec<Report> {
     let own = |meta: &ObjectMeta| meta.namespace.as_deref() == Some(facts.inputs.namespace.as_str());
     let objects = &facts.inputs.objects;
-    let routes = objects.routes.iter().map(|route| &route.object).filter(|route| own(&route.metadata));
+    let routes = objects
+        .routes
+        .iter()
+        .map(|route| &route.object)
+        .filter(|route| own(&route.metadata));
     let keys = objects.keys.iter().map(|key| &key.object).filter(|key| own(&key.metadata));
     let unreadable = facts.inputs.unreadable.iter().filter(|each| own(&each.metadata));
     let mut reports: Vec<Report> = routes.map(|route| routes::report(facts, route)).collect();
@@ -78,7 +82,10 @@ pub(super) fn reports(facts: &Facts<'_>) -> Vec<Report> {
 /// Of an object that today's types cannot read.
 fn unreadable(facts: &Facts<'_>, object: &super::Unreadable) -> Report {
     let meta = &object.metadata;
-    let (namespace, name) = (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+    let (namespace, name) = (
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default(),
+    );
     let reason = Reason::Unreadable.as_str();
     let help = "it was stored under another version of the schema; apply it again in a form that this one accepts";
     let message = format!("{}; {help}", object.error);
@@ -125,5 +132,8 @@ fn start(kind: &'static str, meta: &ObjectMeta, verdicts: &[Verdict], before: &[
 }
 
 fn conditions(verdicts: &[Verdict], before: &[Condition], meta: &ObjectMeta, now: u64) -> Vec<Condition> {
-    verdicts.iter().map(|verdict| verdict.condition(before, meta.generation, now)).collect()
+    verdicts
+        .iter()
+        .map(|verdict| verdict.condition(before, meta.generation, now))
+        .collect()
 }

@@ -150,8 +150,14 @@ fn written(found: Option<Lease>, settings: &LeaseSettings, taken: bool, clock: C
 }
 
 async fn release(api: &Api<Lease>, settings: &LeaseSettings) -> kube::Result<()> {
-    let Some(mut lease) = api.get_opt(&settings.name).await? else { return Ok(()) };
-    let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&settings.identity)) else {
+    let Some(mut lease) = api.get_opt(&settings.name).await? else {
+        return Ok(());
+    };
+    let Some(spec) = lease
+        .spec
+        .as_mut()
+        .filter(|spec| spec.holder_identity.as_deref() == Some(&settings.identity))
+    else {
         return Ok(());
     };
     spec.holder_identity = None;

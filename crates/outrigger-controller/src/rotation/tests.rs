@@ -122,16 +122,16 @@ fn a_source_that_goes_back_to_a_draining_version_needs_no_new_bytes() {
 fn a_source_that_moves_on_before_next_served_lets_next_drain() {
     let start = held(&[("aa", State::Active, 1), ("bb", State::Next, 5)]);
     let step = step(&start, Source::Usable("cc"), Finding::Accepted, &rules(), 10);
-    assert_eq!(
-        shown(&step),
-        [("aa", State::Active), ("cc", State::Next), ("bb", State::Draining)]
-    );
+    assert_eq!(shown(&step), [("aa", State::Active), ("cc", State::Next), ("bb", State::Draining)]);
 }
 
 #[test]
 fn a_clock_that_was_set_back_keeps_nothing_for_ever() {
     let start = held(&[("bb", State::Active, 5), ("aa", State::Draining, u64::MAX)]);
-    assert_eq!(step(&start, Source::Usable("bb"), Finding::Accepted, &rules(), 10).again, Some(10 + OVERLAP));
+    assert_eq!(
+        step(&start, Source::Usable("bb"), Finding::Accepted, &rules(), 10).again,
+        Some(10 + OVERLAP)
+    );
 }
 
 fn findings() -> impl Strategy<Value = Finding> {

@@ -92,7 +92,12 @@ impl From<hyper::Error> for NoStatus {
 async fn status(request: &Request, guard: &Guard, roots: &Roots) -> Result<u16, NoStatus> {
     let origin = &request.provider.origin;
     let found: Vec<SocketAddr> = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await?.collect();
-    let admitted: Vec<SocketAddr> = found.iter().copied().filter(|address| guard.admits(*address)).take(ADDRESSES).collect();
+    let admitted: Vec<SocketAddr> = found
+        .iter()
+        .copied()
+        .filter(|address| guard.admits(*address))
+        .take(ADDRESSES)
+        .collect();
     if admitted.is_empty() {
         return Err(if found.is_empty() { NoStatus::Failed } else { NoStatus::Never });
     }
@@ -113,17 +118,13 @@ async fn exchange(request: &Request, stream: impl AsyncRead + AsyncWrite + Unpin
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut connection = pin!(connection);
     let mut answer = pin!(sender.send_request(message));
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut answer => return Ok(answer?.status().as_u16()),
-            ended = &mut connection => {
-                ended?;
-                // The connection is through; whatever came of the request is there now.
-                return Ok(answer.await?.status().as_u16());
-            }
-        }
+    tokio::select! {
+        biased;
+        answer = &mut answer => return Ok(answer?.status().as_u16()),
+        ended = &mut connection => ended?,
     }
+    // The connection is through; whatever came of the request is there now.
+    Ok(answer.await?.status().as_u16())
 }
 
 fn message(request: &Request) -> Option<http::Request<Empty<Bytes>>> {
@@ -146,7 +147,11 @@ fn message(request: &Request) -> Option<http::Request<Empty<Bytes>>> {
 
 /// The host as a request names it: the port only where it is not the scheme's own.
 fn authority(origin: &Origin) -> String {
-    let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.clone() };
+    let host = if origin.host.contains(':') {
+        format!("[{}]", origin.host)
+    } else {
+        origin.host.clone()
+    };
     match (origin.scheme, origin.port) {
         (Scheme::Http, 80) | (Scheme::Https, 443) => host,
         (_, port) => format!("{host}:{port}"),
@@ -158,5 +163,11 @@ fn config(roots: &Roots, ca_pem: Option<&str>) -> Option<ClientConfig> {
     let own = ca_pem.map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok));
     own.map(|own| roots.add_parsable_certificates(own));
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    Some(builder.with_safe_default_protocol_versions().ok()?.with_root_certificates(roots).with_no_client_auth())
+    Some(
+        builder
+            .with_safe_default_protocol_versions()
+            .ok()?
+            .with_root_certificates(roots)
+            .with_no_client_auth(),
+    )
 }

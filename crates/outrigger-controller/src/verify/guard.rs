@@ -63,7 +63,11 @@ impl Guard {
     pub(crate) fn admits(&self, address: SocketAddr) -> bool {
         let ip = plain(address.ip());
         let at = SocketAddr::new(ip, address.port());
-        if self.api_server.iter().any(|server| SocketAddr::new(plain(server.ip()), server.port()) == at) {
+        if self
+            .api_server
+            .iter()
+            .any(|server| SocketAddr::new(plain(server.ip()), server.port()) == at)
+        {
             return false;
         }
         match kind(ip) {
@@ -87,18 +91,18 @@ enum Kind {
 /// The IPv4 address that an IPv6 one leads to, so that no spelling of an address passes where the address does not.
 fn plain(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
     let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
-    match (a, b, c, d, e, f) {
-        // Mapped, translated (SIIT) and compatible forms; `::` and `::1` are addresses of their own.
-        (0, 0, 0, 0, 0, 0xffff) | (0, 0, 0, 0, 0xffff, 0) => v4(g, h),
-        (0, 0, 0, 0, 0, 0) if (g, h) != (0, 0) && (g, h) != (0, 1) => v4(g, h),
-        // NAT64, well-known and local-use prefix.
-        (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, _, _, _) => v4(g, h),
-        // 6to4.
-        (0x2002, high, low, _, _, _) => v4(high, low),
+    match v6.segments() {
+        // `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => ip,
+        // Compatible, mapped and translated forms; NAT64 under its well-known and its local prefix; 6to4.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => v4(high, low),
         // Teredo hides the client's address inverted.
-        (0x2001, 0, _, _, _, _) => v4(!g, !h),
+        [0x2001, 0, .., high, low] => v4(!high, !low),
         _ => ip,
     }
 }
@@ -111,20 +115,18 @@ fn kind(ip: IpAddr) -> Kind {
 }
 
 fn kind_v4(ip: Ipv4Addr) -> Kind {
-    let [a, b, c, _] = ip.octets();
-    match (a, b, c) {
-        (127, _, _) | (10, _, _) | (172, 16..=31, _) | (192, 168, _) => Kind::Local,
-        // This network, CGNAT (clouds put metadata services there), link-local and metadata, protocol assignments, documentation, 6to4
-        // relays, benchmarking, multicast, reserved and broadcast.
-        (0, _, _)
-        | (100, 64..=127, _)
-        | (169, 254, _)
-        | (192, 0, 0 | 2)
-        | (192, 88, 99)
-        | (198, 18 | 19, _)
-        | (198, 51, 100)
-        | (203, 0, 113)
-        | (224..=255, _, _) => Kind::Never,
+    match ip.octets() {
+        [10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] => Kind::Local,
+        // This network; CGNAT, where clouds put metadata services; link-local and metadata; protocol assignments and documentation; 6to4
+        // relays; benchmarking; multicast, reserved and broadcast.
+        [0 | 224..=255, ..]
+        | [100, 64..=127, ..]
+        | [169, 254, ..]
+        | [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [198, 18 | 19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _] => Kind::Never,
         _ => Kind::Public,
     }
 }
@@ -162,7 +164,14 @@ mod tests {
 
     #[test]
     fn public_addresses_are_admitted() {
-        for ip in ["104.18.7.192", "172.15.0.1", "172.32.0.1", "100.128.0.1", "2606:4700::6812:7c0", "64:ff9b::6812:7c0"] {
+        for ip in [
+            "104.18.7.192",
+            "172.15.0.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2606:4700::6812:7c0",
+            "64:ff9b::6812:7c0",
+        ] {
             assert!(guard(&[]).admits(at(ip)), "{ip}");
         }
     }

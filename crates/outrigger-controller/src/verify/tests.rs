@@ -86,13 +86,20 @@ async fn a_status_says_what_a_provider_thinks_of_a_key() {
         ("429 Too Many Requests", Answer::None),
         ("503 Service Unavailable", Answer::None),
     ] {
-        assert_eq!(answer(&format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await, meaning, "{status}");
+        assert_eq!(
+            answer(&format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await,
+            meaning,
+            "{status}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_not_waited_for() {
-    assert_eq!(answer("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n{").await, Answer::Accepted);
+    assert_eq!(
+        answer("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n{").await,
+        Answer::Accepted
+    );
 }
 
 #[tokio::test]
@@ -113,7 +120,9 @@ async fn the_question_carries_the_key_in_the_dialect_s_own_header() {
         let head = heads[0].as_str();
         assert!(head.starts_with("GET /v1/models HTTP/1.1\r\n"), "{head}");
         assert!(head.contains(&format!("host: {at}\r\n")), "{head}");
-        expected.iter().for_each(|line| assert!(head.contains(&format!("{line}\r\n")), "{head}"));
+        for line in expected {
+            assert!(head.contains(&format!("{line}\r\n")), "{head}");
+        }
     }
 }
 

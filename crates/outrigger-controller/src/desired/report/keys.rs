@@ -23,7 +23,10 @@ const MOST_ROWS: usize = 256;
 
 pub(super) fn report(facts: &Facts<'_>, key: &ProviderKey) -> Report {
     let meta = &key.metadata;
-    let (namespace, name) = (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+    let (namespace, name) = (
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default(),
+    );
     let found = conditions::about(facts.of_keys, "ProviderKey", namespace, name);
     let before = key.status.clone().unwrap_or_default();
     let mut verdicts = vec![conditions::verdict(ACCEPTED, &found), conditions::verdict(RESOLVED_REFS, &found)];
@@ -49,9 +52,19 @@ fn programmed(facts: &Facts<'_>, key: &ProviderKey, namespace: &str, name: &str,
     let at_home = facts.published.is_some_and(|(document, _)| {
         let keyless = key.spec.auth.kind == AuthType::None && document.table.providers.iter().any(|provider| provider.label == name);
         let prefix = format!("{namespace}/{name}/");
-        keyless || document.keys.iter().any(|key| key.state != KeyState::Revoked && key.id.starts_with(&prefix))
+        keyless
+            || document
+                .keys
+                .iter()
+                .any(|key| key.state != KeyState::Revoked && key.id.starts_with(&prefix))
     });
-    if at_home || key.spec.keys.iter().any(|entry| !elsewhere(facts, &format!("{namespace}/{name}/{}", entry.name)).is_empty()) {
+    if at_home
+        || key
+            .spec
+            .keys
+            .iter()
+            .any(|entry| !elsewhere(facts, &format!("{namespace}/{name}/{}", entry.name)).is_empty())
+    {
         return Verdict::new(PROGRAMMED, "True", "Programmed", "");
     }
     match others.iter().find(|each| each.status == "False") {
@@ -116,7 +129,9 @@ fn rows(facts: &Facts<'_>, key: &ProviderKey, namespace: &str, name: &str, befor
     for entry in &key.spec.keys {
         let id = format!("{namespace}/{name}/{}", entry.name);
         let mut row = |version: &str, state: &str, since: u64| {
-            let same = before.iter().find(|row| row.name == entry.name && row.version == version && row.state == state);
+            let same = before
+                .iter()
+                .find(|row| row.name == entry.name && row.version == version && row.state == state);
             rows.push(KeyStatus {
                 name: entry.name.clone(),
                 version: version.to_owned(),
@@ -156,7 +171,10 @@ fn rows(facts: &Facts<'_>, key: &ProviderKey, namespace: &str, name: &str, befor
 /// How far a key is in another namespace: where it is not in use at home, that is all there is to tell.
 fn elsewhere<'f>(facts: &'f Facts<'_>, id: &str) -> &'f [Held] {
     let mut journals = facts.inputs.elsewhere.iter();
-    journals.find_map(|journal| journal.0.get(id)).map(Vec::as_slice).unwrap_or_default()
+    journals
+        .find_map(|journal| journal.0.get(id))
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 impl Facts<'_> {

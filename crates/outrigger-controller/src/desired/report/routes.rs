@@ -14,13 +14,18 @@ const MOST_TARGETS: usize = 256;
 
 pub(super) fn report(facts: &Facts<'_>, route: &ModelRoute) -> Report {
     let meta = &route.metadata;
-    let (namespace, name) = (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+    let (namespace, name) = (
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default(),
+    );
     let kept = facts.kept.contains(namespace, name);
     // A kept route was compiled in its old form: what is wrong with the new one was found before.
     let found = conditions::about(if kept { facts.of_keys } else { facts.of_routes }, "ModelRoute", namespace, name);
     let accepted = conditions::verdict(ACCEPTED, &found);
     let resolved = conditions::verdict(RESOLVED_REFS, &found);
-    let published = facts.published.and_then(|(document, generation)| Some((document, find(document, namespace, name)?, generation)));
+    let published = facts
+        .published
+        .and_then(|(document, generation)| Some((document, find(document, namespace, name)?, generation)));
     let programmed = if facts.too_large.contains(&(namespace.to_owned(), name.to_owned())) {
         let message = "the namespace's routes are more than a snapshot can hold, and this is one of the youngest; shorten or remove routes";
         Verdict::new(PROGRAMMED, "False", "TooLarge", message)
@@ -54,11 +59,20 @@ pub(super) fn report(facts: &Facts<'_>, route: &ModelRoute) -> Report {
 }
 
 fn find<'d>(document: &'d Document, namespace: &str, name: &str) -> Option<&'d Route> {
-    document.table.routes.iter().find(|route| route.namespace == namespace && route.name == name)
+    document
+        .table
+        .routes
+        .iter()
+        .find(|route| route.namespace == namespace && route.name == name)
 }
 
 fn label(document: &Document, target: usize) -> String {
-    document.table.targets.get(target).map(|target| target.label.clone()).unwrap_or_default()
+    document
+        .table
+        .targets
+        .get(target)
+        .map(|target| target.label.clone())
+        .unwrap_or_default()
 }
 
 fn targets(document: &Document, route: &Route) -> Vec<ResolvedTarget> {
@@ -82,6 +96,8 @@ fn unchanged(facts: &Facts<'_>, document: &Document, route: &Route) -> bool {
         }
         (route, labels)
     };
-    let before = facts.prior.and_then(|prior| Some((prior, find(prior, &route.namespace, &route.name)?)));
+    let before = facts
+        .prior
+        .and_then(|prior| Some((prior, find(prior, &route.namespace, &route.name)?)));
     before.is_some_and(|(prior, before)| shape(prior, before) == shape(document, route))
 }

@@ -19,7 +19,11 @@ fn what_is_written_comes_to_what_is_recorded() {
         let namespaces: BTreeSet<String> = world
             .objects
             .iter()
-            .filter_map(|object| object["metadata"]["namespace"].as_str().or_else(|| (object["kind"] == "Namespace").then(|| object["metadata"]["name"].as_str())?))
+            .filter_map(|object| {
+                object["metadata"]["namespace"]
+                    .as_str()
+                    .or_else(|| (object["kind"] == "Namespace").then(|| object["metadata"]["name"].as_str())?)
+            })
             .map(str::to_owned)
             .collect();
         let mut text = String::new();

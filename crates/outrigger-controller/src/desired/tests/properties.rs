@@ -9,7 +9,7 @@ use outrigger_snapshot::MAX_COMPRESSED;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn object(kind: &str, name: String, spec: Value) -> Value {
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "outrigger.dev/v1alpha1", "kind": kind, "metadata": { "name": name, "namespace": "support" }, "spec": spec })
 }
 
@@ -23,9 +23,13 @@ fn key(at: usize, flaw: u8) -> Vec<Value> {
     if flaw == 3 {
         spec["rotation"] = json!({ "revokedVersions": [version(&format!("sk-canary-{at}"))] });
     }
-    let mut objects = vec![object("ProviderKey", format!("k{at}"), spec)];
+    let mut objects = vec![object("ProviderKey", &format!("k{at}"), &spec)];
     if flaw != 4 {
-        let bytes = if flaw == 5 { "sk-canary\n".to_owned() } else { format!("sk-canary-{at}") };
+        let bytes = if flaw == 5 {
+            "sk-canary\n".to_owned()
+        } else {
+            format!("sk-canary-{at}")
+        };
         let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": format!("s{at}"), "namespace": "support" }, "stringData": { "a": bytes } });
         objects.push(secret);
     }
@@ -33,8 +37,15 @@ fn key(at: usize, flaw: u8) -> Vec<Value> {
 }
 
 fn route(at: usize, model: u8, keys: &[usize]) -> Value {
-    let targets: Vec<Value> = keys.iter().map(|key| json!({ "keyRef": { "name": format!("k{key}") }, "model": "gpt-4o" })).collect();
-    object("ModelRoute", format!("r{at}"), json!({ "models": [format!("m{model}")], "rules": [{ "name": "all", "targets": targets }] }))
+    let targets: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({ "keyRef": { "name": format!("k{key}") }, "model": "gpt-4o" }))
+        .collect();
+    object(
+        "ModelRoute",
+        &format!("r{at}"),
+        &json!({ "models": [format!("m{model}")], "rules": [{ "name": "all", "targets": targets }] }),
+    )
 }
 
 fn objects() -> impl Strategy<Value = Vec<Value>> {
@@ -48,8 +59,11 @@ fn objects() -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn world(objects: &[Value]) -> World {
-    let mut world = World::new("{ apiVersion: v1, kind: Namespace, metadata: { name: support, labels: { outrigger.dev/inject: \"true\" } } }");
-    objects.iter().for_each(|object| world.add(&object.to_string()));
+    let mut world =
+        World::new("{ apiVersion: v1, kind: Namespace, metadata: { name: support, labels: { outrigger.dev/inject: \"true\" } } }");
+    for object in objects {
+        world.add(&object.to_string());
+    }
     world
 }
 
@@ -114,10 +128,12 @@ fn more_routes_than_fit_leave_the_youngest_behind_and_a_revocation_still_goes_ou
         let models: Vec<String> = (0..32).map(|_| noise(&mut seed, 120)).collect();
         let targets = json!([{ "keyRef": { "name": "openai" }, "model": "gpt-4o" }]);
         let spec = json!({ "models": models, "rules": [{ "name": "all", "targets": targets }] });
-        world.add(&object("ModelRoute", format!("r{at:03}"), spec).to_string());
+        world.add(&object("ModelRoute", &format!("r{at:03}"), &spec).to_string());
     }
     let one = version("sk-canary-one");
-    world.edit("ProviderKey", "openai", |key| key["spec"]["rotation"] = json!({ "revokedVersions": [one] }));
+    world.edit("ProviderKey", "openai", |key| {
+        key["spec"]["rotation"] = json!({ "revokedVersions": [one] });
+    });
     let desired = world.settle("support");
     let publication = desired.publication.unwrap();
     assert!(publication.bytes <= MAX_COMPRESSED);
@@ -129,9 +145,18 @@ fn more_routes_than_fit_leave_the_youngest_behind_and_a_revocation_still_goes_ou
     assert!(publication.bytes > MAX_COMPRESSED * 9 / 10, "as many as fit: {}", publication.bytes);
     assert_eq!(world.states("support", super::KEY), [(one, "Revoked".to_owned())]);
     // triage is the oldest; of the others the last ones are left out.
-    assert!(document.table.routes.iter().all(|route| route.name == "triage" || route.name < format!("r{:03}", routes - 1)));
+    assert!(
+        document
+            .table
+            .routes
+            .iter()
+            .all(|route| route.name == "triage" || route.name < format!("r{:03}", routes - 1))
+    );
     assert_eq!(world.condition("ModelRoute", "r000", "Programmed").0, "True");
-    assert_eq!(world.condition("ModelRoute", "r399", "Programmed"), ("False".to_owned(), "TooLarge".to_owned()));
+    assert_eq!(
+        world.condition("ModelRoute", "r399", "Programmed"),
+        ("False".to_owned(), "TooLarge".to_owned())
+    );
     let generation = world.generation("support");
     world.now += 1_000;
     world.settle("support");
@@ -142,17 +167,31 @@ fn more_routes_than_fit_leave_the_youngest_behind_and_a_revocation_still_goes_ou
 fn more_keys_than_fit_leave_the_youngest_provider_keys_behind() {
     let mut world = settled();
     for at in 0..3 {
-        let entries: Vec<Value> = (0..60).map(|n| json!({ "name": format!("e{n}"), "secretRef": { "name": format!("big{at}"), "key": format!("e{n}") } })).collect();
-        world.add(&object("ProviderKey", format!("big{at}"), json!({ "provider": "openai", "keys": entries })).to_string());
-        let bytes: serde_json::Map<String, Value> = (0..60).map(|n| (format!("e{n}"), format!("{at:04}{n:04}{}", "k".repeat(8_000)).into())).collect();
+        let entries: Vec<Value> = (0..60)
+            .map(|n| json!({ "name": format!("e{n}"), "secretRef": { "name": format!("big{at}"), "key": format!("e{n}") } }))
+            .collect();
+        world.add(
+            &object(
+                "ProviderKey",
+                &format!("big{at}"),
+                &json!({ "provider": "openai", "keys": entries }),
+            )
+            .to_string(),
+        );
+        let bytes: serde_json::Map<String, Value> = (0..60)
+            .map(|n| (format!("e{n}"), format!("{at:04}{n:04}{}", "k".repeat(8_000)).into()))
+            .collect();
         world.add(&json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": format!("big{at}"), "namespace": "support" }, "stringData": bytes }).to_string());
-        world.add(&object("ModelRoute", format!("big{at}"), json!({ "models": [format!("big{at}")], "rules": [{ "name": "all", "targets": [{ "keyRef": { "name": format!("big{at}") }, "model": "gpt-4o" }] }] })).to_string());
+        world.add(&object("ModelRoute", &format!("big{at}"), &json!({ "models": [format!("big{at}")], "rules": [{ "name": "all", "targets": [{ "keyRef": { "name": format!("big{at}") }, "model": "gpt-4o" }] }] })).to_string());
     }
     world.settle("support");
     let size: usize = world.secrets["support"].0.values().map(|bytes| bytes.len()).sum();
     assert!(size < 1 << 20, "{size}");
     assert_eq!(world.condition("ProviderKey", "openai", "Programmed").0, "True");
-    assert_eq!(world.condition("ProviderKey", "big2", "Programmed"), ("False".to_owned(), "TooLarge".to_owned()));
+    assert_eq!(
+        world.condition("ProviderKey", "big2", "Programmed"),
+        ("False".to_owned(), "TooLarge".to_owned())
+    );
     let secrets = world.secrets.clone();
     world.settle("support");
     assert!(world.secrets == secrets);
@@ -161,13 +200,22 @@ fn more_keys_than_fit_leave_the_youngest_provider_keys_behind() {
 #[test]
 fn an_edit_of_one_route_writes_the_status_of_no_other() {
     let mut world = World::new(PLAIN);
-    world.add(&route(7, 7, &[]).to_string().replace("\"targets\":[]", "\"targets\":[{\"keyRef\":{\"name\":\"openai\"}}]"));
+    world.add(
+        &route(7, 7, &[])
+            .to_string()
+            .replace("\"targets\":[]", "\"targets\":[{\"keyRef\":{\"name\":\"openai\"}}]"),
+    );
     world.settle("support");
     world.says(&world.desired("support").requests[0].question.clone(), Finding::Accepted);
     world.settle("support");
     world.now = START + 60_000;
     world.edit("ModelRoute", "r7", |route| route["spec"]["models"] = json!(["changed"]));
     let desired = world.desired("support");
-    let written: Vec<&str> = desired.reports.iter().filter(|report| report.status.is_some()).map(|report| report.name.as_str()).collect();
+    let written: Vec<&str> = desired
+        .reports
+        .iter()
+        .filter(|report| report.status.is_some())
+        .map(|report| report.name.as_str())
+        .collect();
     assert_eq!(written, ["r7"]);
 }

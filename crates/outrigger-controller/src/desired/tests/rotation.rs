@@ -22,10 +22,16 @@ fn the_first_key_is_published_at_once_and_then_asked_about() {
     assert_eq!(desired.requests.len(), 1);
     world.apply("support", &desired);
     assert_eq!(world.states("support", KEY), [pair(version("sk-canary-one"), "Active")]);
-    assert_eq!(world.condition("ProviderKey", "openai", "KeyValid"), ("Unknown".to_owned(), "Validating".to_owned()));
+    assert_eq!(
+        world.condition("ProviderKey", "openai", "KeyValid"),
+        ("Unknown".to_owned(), "Validating".to_owned())
+    );
     world.says(&desired.requests[0].question, Finding::Accepted);
     world.settle("support");
-    assert_eq!(world.condition("ProviderKey", "openai", "KeyValid"), ("True".to_owned(), "KeyAccepted".to_owned()));
+    assert_eq!(
+        world.condition("ProviderKey", "openai", "KeyValid"),
+        ("True".to_owned(), "KeyAccepted".to_owned())
+    );
 }
 
 #[test]
@@ -44,12 +50,18 @@ fn a_rotation_keeps_bytes_of_both_versions_until_the_overlap_is_over() {
     world.says(question, Finding::Accepted);
     let next = world.desired("support");
     world.apply("support", &next);
-    assert_eq!(world.states("support", KEY), [pair(one.clone(), "Active"), pair(two.clone(), "Next")]);
+    assert_eq!(
+        world.states("support", KEY),
+        [pair(one.clone(), "Active"), pair(two.clone(), "Next")]
+    );
     assert_eq!(next.again, Some(0));
     assert!(holds(&world, "sk-canary-one") && holds(&world, "sk-canary-two"));
 
     let active = world.settle("support");
-    assert_eq!(world.states("support", KEY), [pair(two.clone(), "Active"), pair(one.clone(), "Draining")]);
+    assert_eq!(
+        world.states("support", KEY),
+        [pair(two.clone(), "Active"), pair(one.clone(), "Draining")]
+    );
     assert_eq!(active.again, Some(world.now + 10 * MINUTE));
 
     world.now += 10 * MINUTE - 1;
@@ -67,9 +79,20 @@ fn a_refused_key_leaves_the_old_one_in_use_and_says_so_once() {
     world.store("openai-keys", "a", "sk-canary-two");
     let question = world.settle("support").requests[0].question.clone();
     world.says(&question, Finding::Refused);
-    let told = world.settle("support").reports.into_iter().find(|report| report.kind == "ProviderKey").unwrap();
-    assert_eq!(told.told.iter().map(|told| told.reason.as_str()).collect::<Vec<_>>(), ["KeyRefused"]);
-    assert_eq!(world.condition("ProviderKey", "openai", "KeyValid"), ("False".to_owned(), "KeyRefused".to_owned()));
+    let told = world
+        .settle("support")
+        .reports
+        .into_iter()
+        .find(|report| report.kind == "ProviderKey")
+        .unwrap();
+    assert_eq!(
+        told.told.iter().map(|told| told.reason.as_str()).collect::<Vec<_>>(),
+        ["KeyRefused"]
+    );
+    assert_eq!(
+        world.condition("ProviderKey", "openai", "KeyValid"),
+        ("False".to_owned(), "KeyRefused".to_owned())
+    );
     assert_eq!(world.states("support", KEY), [pair(version("sk-canary-one"), "Active")]);
     assert!(!holds(&world, "sk-canary-two"));
     let again = world.desired("support");
@@ -95,7 +118,12 @@ fn a_provider_out_of_reach_delays_a_rotation_by_two_minutes() {
 
 #[test]
 fn a_secret_that_is_gone_or_broken_leaves_its_last_bytes_in_use() {
-    for (what, reason) in [("gone", "SecretNotFound"), ("empty", "InvalidKey"), ("line break", "InvalidKey"), ("no entry", "SecretKeyNotFound")] {
+    for (what, reason) in [
+        ("gone", "SecretNotFound"),
+        ("empty", "InvalidKey"),
+        ("line break", "InvalidKey"),
+        ("no entry", "SecretKeyNotFound"),
+    ] {
         let mut world = settled();
         match what {
             "gone" => world.remove("Secret", "openai-keys"),
@@ -110,7 +138,11 @@ fn a_secret_that_is_gone_or_broken_leaves_its_last_bytes_in_use() {
         assert_eq!(world.document("support"), before, "{what}");
         assert_eq!(world.generation("support"), generation, "{what}");
         assert!(holds(&world, "sk-canary-one"), "{what}");
-        assert_eq!(world.condition("ProviderKey", "openai", "ResolvedRefs"), ("False".to_owned(), reason.to_owned()), "{what}");
+        assert_eq!(
+            world.condition("ProviderKey", "openai", "ResolvedRefs"),
+            ("False".to_owned(), reason.to_owned()),
+            "{what}"
+        );
         assert_eq!(world.condition("ModelRoute", "triage", "Programmed").0, "True", "{what}");
     }
 }
@@ -150,7 +182,9 @@ fn a_revoked_version_is_gone_at_once_while_another_is_being_validated() {
     let (one, two) = (version("sk-canary-one"), version("sk-canary-two"));
     world.store("openai-keys", "a", "sk-canary-two");
     world.settle("support");
-    world.edit("ProviderKey", "openai", |key| key["spec"]["rotation"] = serde_json::json!({ "revokedVersions": [one] }));
+    world.edit("ProviderKey", "openai", |key| {
+        key["spec"]["rotation"] = serde_json::json!({ "revokedVersions": [one] });
+    });
     world.settle("support");
     assert!(!holds(&world, "sk-canary-one"));
     assert_eq!(world.states("support", KEY), [pair(two, "Active"), pair(one, "Revoked")]);
@@ -160,7 +194,9 @@ fn a_revoked_version_is_gone_at_once_while_another_is_being_validated() {
 fn a_revoked_version_is_not_published_though_its_source_still_has_it() {
     let mut world = settled();
     let one = version("sk-canary-one");
-    world.edit("ProviderKey", "openai", |key| key["spec"]["rotation"] = serde_json::json!({ "revokedVersions": [one] }));
+    world.edit("ProviderKey", "openai", |key| {
+        key["spec"]["rotation"] = serde_json::json!({ "revokedVersions": [one] });
+    });
     for _ in 0..3 {
         world.now += MINUTE;
         world.settle("support");
@@ -181,7 +217,12 @@ fn a_status_has_a_row_for_each_version_with_the_time_of_its_state() {
     world.now += MINUTE;
     world.settle("support");
     let rows = world.find("ProviderKey", "openai")["status"]["keys"].clone();
-    let rows: Vec<String> = rows.as_array().unwrap().iter().map(|row| format!("{} {} {}", row["version"], row["state"], row["since"])).collect();
+    let rows: Vec<String> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{} {} {}", row["version"], row["state"], row["since"]))
+        .collect();
     let (one, two) = (version("sk-canary-one"), version("sk-canary-two"));
     assert_eq!(
         rows,
@@ -196,7 +237,9 @@ fn a_status_has_a_row_for_each_version_with_the_time_of_its_state() {
 #[test]
 fn a_key_that_only_others_use_says_how_far_it_is_there() {
     let mut world = settled();
-    world.edit("ProviderKey", "openai", |key| key["spec"]["allowedNamespaces"] = serde_json::json!({ "from": "All" }));
+    world.edit("ProviderKey", "openai", |key| {
+        key["spec"]["allowedNamespaces"] = serde_json::json!({ "from": "All" });
+    });
     world.edit("ModelRoute", "triage", |route| {
         route["metadata"]["namespace"] = "elsewhere".into();
         route["spec"]["rules"][0]["targets"][0]["keyRef"]["namespace"] = "support".into();

@@ -13,7 +13,10 @@ fn mended(what: &str, tamper: impl FnOnce(&mut World)) {
     world.settle("support");
     assert_eq!(world.document("support"), before, "{what}");
     let after = world.generation("support");
-    assert!(after > generation && after < generation + 3_600_000, "{what}: {after} after {generation}");
+    assert!(
+        after > generation && after < generation + 3_600_000,
+        "{what}: {after} after {generation}"
+    );
 }
 
 #[test]
@@ -27,7 +30,11 @@ fn a_foreign_document_is_replaced_whatever_it_claims() {
         table.truncate(table.len() / 2);
     });
     mended("the highest generation, unsigned", |world| {
-        world.config_maps.get_mut("support").unwrap().insert("generation".to_owned(), u64::MAX.to_string());
+        world
+            .config_maps
+            .get_mut("support")
+            .unwrap()
+            .insert("generation".to_owned(), u64::MAX.to_string());
     });
     mended("another host, signed with another key", |world| {
         let mut document = world.document("support");
@@ -81,7 +88,9 @@ fn entries_that_are_not_what_they_are_named_after_are_not_kept() {
     world.remove("Secret", "openai-keys");
     let name = outrigger_snapshot::entry_name(KEY, &version("sk-canary-one"));
     let (data, _) = world.secrets.get_mut("support").unwrap();
-    let forged = String::from_utf8(data[&name].to_vec()).unwrap().replace("sk-canary-one", "sk-canary-bad");
+    let forged = String::from_utf8(data[&name].to_vec())
+        .unwrap()
+        .replace("sk-canary-one", "sk-canary-bad");
     data.insert(name.clone(), forged.into_bytes().into());
     data.insert("surplus".to_owned(), b"x".to_vec().into());
     world.settle("support");
@@ -91,7 +100,10 @@ fn entries_that_are_not_what_they_are_named_after_are_not_kept() {
 
 #[test]
 fn a_route_that_cannot_be_read_any_more_goes_on_as_it_was_and_says_so() {
-    let breakages: [(&str, serde_json::Value); 2] = [("Unreadable", json!({ "models": "triage" })), ("InvalidSpec", json!({ "models": ["gpt-*-4"], "rules": [] }))];
+    let breakages: [(&str, serde_json::Value); 2] = [
+        ("Unreadable", json!({ "models": "triage" })),
+        ("InvalidSpec", json!({ "models": ["gpt-*-4"], "rules": [] })),
+    ];
     for (reason, spec) in breakages {
         let mut world = settled();
         world.add(
@@ -113,7 +125,10 @@ spec:
         world.edit("ModelRoute", "triage", |route| route["spec"] = spec.clone());
         world.settle("support");
         assert_eq!(world.document("support"), before, "{reason}");
-        assert_eq!(world.condition("ModelRoute", "triage", "Accepted"), ("False".to_owned(), reason.to_owned()));
+        assert_eq!(
+            world.condition("ModelRoute", "triage", "Accepted"),
+            ("False".to_owned(), reason.to_owned())
+        );
         assert_eq!(world.condition("ModelRoute", "triage", "Programmed").0, "False");
         assert_eq!(world.condition("ModelRoute", "good", "Programmed").0, "True");
         // What it may use is decided anew: a key that is gone is gone for it too.

@@ -1,9 +1,10 @@
 //! A cluster in memory: objects as YAML, an API server that takes whatever is desired, a clock that moves by hand.
 
-use super::super::{Desired, HeldSecret, held, Inputs, JOURNAL, Journal, Question, SecretData, Unreadable, desired_state};
+use super::super::{Desired, HeldSecret, Inputs, JOURNAL, Journal, Question, SecretData, Unreadable, desired_state, held};
 use crate::{
     gather::{config_map_object, secret_object},
-    rotation::Finding};
+    rotation::Finding,
+};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{ResourceExt, core::DeserializeGuard};
 use outrigger_config::{
@@ -42,14 +43,22 @@ impl World {
         for mut object in serde_saphyr::from_multiple::<Value>(yaml).unwrap() {
             let age = self.objects.len();
             let meta = object["metadata"].as_object_mut().unwrap();
-            let second = format!("2025-12-{:02}T{:02}:{:02}:{:02}Z", 1 + age / 86_400, age / 3_600 % 24, age / 60 % 60, age % 60);
+            let second = format!(
+                "2025-12-{:02}T{:02}:{:02}:{:02}Z",
+                1 + age / 86_400,
+                age / 3_600 % 24,
+                age / 60 % 60,
+                age % 60
+            );
             meta.entry("creationTimestamp").or_insert(second.into());
             let uid = format!("uid-{}", meta["name"].as_str().unwrap());
             meta.entry("uid").or_insert(uid.into());
             meta.entry("generation").or_insert(1.into());
             if let Some(texts) = object.as_object_mut().unwrap().remove("stringData") {
                 let texts: BTreeMap<String, String> = serde_json::from_value(texts).unwrap();
-                let bytes = texts.into_iter().map(|(name, text)| (name, k8s_openapi::ByteString(text.into_bytes())));
+                let bytes = texts
+                    .into_iter()
+                    .map(|(name, text)| (name, k8s_openapi::ByteString(text.into_bytes())));
                 object["data"] = serde_json::to_value(bytes.collect::<BTreeMap<_, _>>()).unwrap();
             }
             self.objects.push(object);
@@ -57,7 +66,10 @@ impl World {
     }
 
     pub(super) fn find(&mut self, kind: &str, name: &str) -> &mut Value {
-        let found = self.objects.iter_mut().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+        let found = self
+            .objects
+            .iter_mut()
+            .find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
         found.unwrap()
     }
 
@@ -70,7 +82,8 @@ impl World {
     }
 
     pub(super) fn remove(&mut self, kind: &str, name: &str) {
-        self.objects.retain(|object| object["kind"] != kind || object["metadata"]["name"] != name);
+        self.objects
+            .retain(|object| object["kind"] != kind || object["metadata"]["name"] != name);
     }
 
     /// Stores other bytes.
@@ -88,9 +101,14 @@ impl World {
         let routes: Vec<DeserializeGuard<ModelRoute>> = self.of("ModelRoute");
         let keys: Vec<DeserializeGuard<ProviderKey>> = self.of("ProviderKey");
         let status = |kind: &str, name: &str| {
-            let found = self.objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+            let found = self
+                .objects
+                .iter()
+                .find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
             let conditions = found.and_then(|object| object.pointer("/status/conditions").cloned());
-            conditions.map(|conditions| serde_json::from_value(conditions).unwrap()).unwrap_or_default()
+            conditions
+                .map(|conditions| serde_json::from_value(conditions).unwrap())
+                .unwrap_or_default()
         };
         let bad_routes = routes.iter().filter_map(|route| Some(("ModelRoute", route.0.as_ref().err()?)));
         let bad_keys = keys.iter().filter_map(|key| Some(("ProviderKey", key.0.as_ref().err()?)));
@@ -123,8 +141,16 @@ impl World {
                 routes: routes.into_iter().filter_map(|route| Some(route.0.ok()?.into())).collect(),
                 keys: keys.into_iter().filter_map(|key| Some(key.0.ok()?.into())).collect(),
                 secrets: self.of::<Secret>("Secret").iter().map(|each| secret_object(each).into()).collect(),
-                config_maps: self.of::<ConfigMap>("ConfigMap").iter().map(|each| config_map_object(each).into()).collect(),
-                namespaces: self.of::<Namespace>("Namespace").into_iter().map(namespace_object).map(Into::into).collect(),
+                config_maps: self
+                    .of::<ConfigMap>("ConfigMap")
+                    .iter()
+                    .map(|each| config_map_object(each).into())
+                    .collect(),
+                namespaces: self
+                    .of::<Namespace>("Namespace")
+                    .iter()
+                    .map(|each| namespace_object(each).into())
+                    .collect(),
             },
             fresh_mac: [7; 32],
         }
@@ -136,15 +162,13 @@ impl World {
 
     /// Does what an API server and a controller do with it.
     pub(super) fn apply(&mut self, namespace: &str, desired: &Desired) {
-        match &desired.publication {
-            Some(publication) => {
-                self.config_maps.insert(namespace.to_owned(), publication.config_map.clone());
-                self.secrets.insert(namespace.to_owned(), (publication.secret.clone(), publication.journal.clone()));
-            }
-            None => {
-                self.config_maps.remove(namespace);
-                self.secrets.remove(namespace);
-            }
+        if let Some(publication) = &desired.publication {
+            self.config_maps.insert(namespace.to_owned(), publication.config_map.clone());
+            let secret = (publication.secret.clone(), publication.journal.clone());
+            self.secrets.insert(namespace.to_owned(), secret);
+        } else {
+            self.config_maps.remove(namespace);
+            self.secrets.remove(namespace);
         }
         for report in &desired.reports {
             let Some(status) = &report.status else { continue };
@@ -152,7 +176,11 @@ impl World {
             let was = object["status"].as_object().cloned().unwrap_or_default();
             let mut is = was;
             for (field, value) in status.as_object().unwrap() {
-                if value.is_null() { is.remove(field) } else { is.insert(field.clone(), value.clone()) };
+                if value.is_null() {
+                    is.remove(field)
+                } else {
+                    is.insert(field.clone(), value.clone())
+                };
             }
             object["status"] = is.into();
         }
@@ -208,7 +236,7 @@ impl World {
     }
 }
 
-fn namespace_object(namespace: Namespace) -> NamespaceObject {
+fn namespace_object(namespace: &Namespace) -> NamespaceObject {
     NamespaceObject {
         name: namespace.name_any(),
         labels: namespace.labels().clone(),
@@ -226,10 +254,17 @@ pub(super) fn shown(desired: &Desired, namespace: &str) -> String {
             let document = outrigger_snapshot::open(&sealed, namespace, ring.mac.as_ref().unwrap()).unwrap();
             writeln!(text, "published:\n  routes:").unwrap();
             for route in &document.table.routes {
-                let models: Vec<String> = route.models.iter().map(|model| format!("{}{}", model.name, if model.prefix { "*" } else { "" })).collect();
+                let models: Vec<String> = route
+                    .models
+                    .iter()
+                    .map(|model| format!("{}{}", model.name, if model.prefix { "*" } else { "" }))
+                    .collect();
                 writeln!(text, "    {}/{}: [{}]", route.namespace, route.name, models.join(", ")).unwrap();
                 for rule in &route.rules {
-                    let targets = rule.candidates.iter().map(|candidate| document.table.targets[candidate.target].label.clone());
+                    let targets = rule
+                        .candidates
+                        .iter()
+                        .map(|candidate| document.table.targets[candidate.target].label.clone());
                     writeln!(text, "      {}: [{}]", rule.name, targets.collect::<Vec<_>>().join(", ")).unwrap();
                 }
             }
@@ -240,13 +275,22 @@ pub(super) fn shown(desired: &Desired, namespace: &str) -> String {
             writeln!(text, "  secret:").unwrap();
             for (name, entry) in &ring.entries {
                 let origin = held::written(&entry.origin);
-                writeln!(text, "    {name}: {origin}{}", if entry.ca_digest.is_some() { " with its own CA" } else { "" }).unwrap();
+                writeln!(
+                    text,
+                    "    {name}: {origin}{}",
+                    if entry.ca_digest.is_some() { " with its own CA" } else { "" }
+                )
+                .unwrap();
             }
             let journal = Journal::from_annotation(Some(&publication.journal));
             writeln!(text, "  {JOURNAL}: {} keys", journal.0.len()).unwrap();
         }
     }
-    let asked: Vec<String> = desired.requests.iter().map(|request| format!("{} {}", request.question.id, request.question.version)).collect();
+    let asked: Vec<String> = desired
+        .requests
+        .iter()
+        .map(|request| format!("{} {}", request.question.id, request.question.version))
+        .collect();
     writeln!(text, "to ask: [{}]", asked.join(", ")).unwrap();
     for report in &desired.reports {
         writeln!(text, "{} {}:", report.kind, report.name).unwrap();
@@ -257,10 +301,23 @@ pub(super) fn shown(desired: &Desired, namespace: &str) -> String {
             part("message").lines().for_each(|line| writeln!(text, "    {line}").unwrap());
         }
         for row in status["keys"].as_array().into_iter().flatten() {
-            writeln!(text, "  key {}: {} {}", row["name"].as_str().unwrap(), row["version"].as_str().unwrap(), row["state"].as_str().unwrap()).unwrap();
+            writeln!(
+                text,
+                "  key {}: {} {}",
+                row["name"].as_str().unwrap(),
+                row["version"].as_str().unwrap(),
+                row["state"].as_str().unwrap()
+            )
+            .unwrap();
         }
         for target in status["targets"].as_array().into_iter().flatten() {
-            writeln!(text, "  target {}: {}", target["rule"].as_str().unwrap(), target["target"].as_str().unwrap()).unwrap();
+            writeln!(
+                text,
+                "  target {}: {}",
+                target["rule"].as_str().unwrap(),
+                target["target"].as_str().unwrap()
+            )
+            .unwrap();
         }
         let told: Vec<&str> = report.told.iter().map(|told| told.reason.as_str()).collect();
         writeln!(text, "  events: [{}]", told.join(", ")).unwrap();
