@@ -18,7 +18,7 @@ pub(crate) struct Guard {
 }
 
 /// A line on its input dismisses the shell: what runs goes on without us.
-const SCRIPT: &str = r#"read -r _ && exit; kill -KILL -- "-$0" 2>/dev/null; rm -rf -- "$1""#;
+const SCRIPT: &str = r#"read -r _ && exit; kill -s KILL -- "-$0" 2>/dev/null; rm -rf -- "$1""#;
 
 impl Guard {
     /// Guards the folder, which is there already.
