@@ -129,7 +129,7 @@ mod tests {
 
         owner.kill().unwrap();
         owner.wait().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while alive(&guarded) || data.exists() {
             assert!(Instant::now() < deadline, "something is left");
             thread::sleep(Duration::from_millis(5));
