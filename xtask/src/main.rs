@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod cluster;
 mod process;
 mod run;
 mod test;
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Args),
     /// Check the rules of the code base that no compiler checks.
     Tidy,
+    /// A Kubernetes API server on this host, started and ended.
+    Cluster(cluster::Args),
     /// Run what takes minutes and is run on purpose.
     Run(run::Args),
     /// Measure the data plane against a bare pass-through, in turn in one run.
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
     }
