@@ -95,6 +95,7 @@ impl Sidecar {
             flag("snapshot-dir", path("snapshot")),
             flag("keys-dir", path("keys")),
             flag("ports-file", path("ports.json")),
+            flag("mount-look", "20ms".to_owned()),
             flag("log-format", "text".to_owned()),
             flag("log-level", "debug".to_owned()),
         ];
@@ -192,6 +193,21 @@ impl Sidecar {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Waits until it has read so many states of its mounts, the first two at its start.
+    ///
+    /// # Panics
+    /// After a minute.
+    #[expect(clippy::panic, reason = "a test cannot go on without it")]
+    pub async fn read(&self, states: usize) {
+        for _ in 0..6_000 {
+            if self.log().matches("a mount is read").count() >= states {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("its mounts were never read:\n{}", self.log());
     }
 
     /// Everything that it has logged.

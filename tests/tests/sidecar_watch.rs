@@ -77,10 +77,9 @@ async fn an_old_document_on_the_mount_does_not_beat_a_live_watch() {
         .await;
     sidecar.generation(50).await;
     sidecar.snapshot.swap(&state(&mock, "a").data(200));
-    // Taken in after the mount is: keys are looked at together with it.
-    sidecar.keys.swap(&state(&mock, "a").secret());
+    sidecar.read(3).await;
+    // What comes by the watch after that is taken in after it.
     server.put(state(&mock, "b").data(51));
-    sidecar.generation(51).await;
     sidecar.generation(51).await;
     assert_eq!(answered_by(&sidecar).await, "b");
     // Once the watch is dead for as long as it may be, the mount's higher number counts.

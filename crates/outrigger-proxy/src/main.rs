@@ -13,7 +13,7 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stdout().lock(), "{text}");
             return ExitCode::SUCCESS;
         }
-        Ok(Command::Run(config)) => run(*config).map_err(|error| error.to_string()),
+        Ok(Command::Run(config)) => run(&config).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     match result {

@@ -79,6 +79,7 @@ const FLAGS: &[Flag] = &[
 
 /// As [`FLAGS`], for tests that cannot wait.
 const HIDDEN: &[Flag] = &[
+    ("mount-look", "", "between looks at the mounts", Some("1s")),
     ("api-ping", "", "between pings, and then to the answer", Some("10s")),
     ("api-step", "", "for each step of a conversation with the API server", Some("10s")),
     (
@@ -109,6 +110,7 @@ pub struct Config {
     pub(super) ports_file: Option<PathBuf>,
     pub(super) log_level: LevelFilter,
     pub(super) log_json: bool,
+    pub(super) look: Duration,
     pub(super) ping: Duration,
     pub(super) step: Duration,
     pub(super) patience: Duration,
@@ -255,6 +257,7 @@ impl Config {
                 "text" => false,
                 _ => return Err(given.invalid("log-format", "write json or text")),
             },
+            look: time("mount-look")?,
             ping: time("api-ping")?,
             step: time("api-step")?,
             patience: time("watch-patience")?,

@@ -34,8 +34,8 @@ use tokio::{
 };
 use watch::Watch;
 
-/// How often the mounts are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// Looks at the mounts are never closer together.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 /// Changes that may wait to be taken in; the watch waits with the next.
 const QUEUE: usize = 4;
 
@@ -57,7 +57,7 @@ pub enum SidecarError {
 ///
 /// # Errors
 /// Where it cannot start.
-pub fn run(config: Config) -> Result<(), SidecarError> {
+pub fn run(config: &Config) -> Result<(), SidecarError> {
     let format = if config.log_json { logs::Format::Json } else { logs::Format::Text };
     let _logs = logs::init(config.log_level, format)?;
     let plane = Plane::start(&PlaneOptions {
@@ -99,7 +99,7 @@ pub fn run(config: Config) -> Result<(), SidecarError> {
         };
         plane.beside("watch", Watch::new(api, &config.namespace, plane.clock, tell).run());
     }
-    plane.beside("snapshot", driver.run(events));
+    plane.beside("snapshot", driver.run(events, config.look.max(SHORTEST_LOOK)));
     let (admin, hold) = (plane.admin.clone(), config.hold);
     plane.beside("hold", async move {
         tokio::time::sleep(hold).await;
@@ -120,8 +120,9 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self, mut events: mpsc::Receiver<Event>) {
-        let mut look = interval(LOOK);
+    /// Looks at the mounts every `pause`, which must not be zero.
+    async fn run(mut self, mut events: mpsc::Receiver<Event>, pause: Duration) {
+        let mut look = interval(pause);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

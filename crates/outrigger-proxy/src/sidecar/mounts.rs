@@ -1,5 +1,5 @@
 //! The mounted ConfigMap and Secret. The kubelet replaces a mount as a whole by pointing the link `..data` at another folder: that link is
-//! looked at once a second, and all is read anew when it has changed. It must never mix two states of a mount, nor hold more than a mount
+//! looked at every second, and all is read anew when it has changed. It must never mix two states of a mount, nor hold more than a mount
 //! can: files are read behind the link and up to a cap.
 
 use super::authority::{Data, Event};
@@ -90,6 +90,7 @@ impl Mount {
         };
         match read(&folder) {
             Ok(files) => {
+                tracing::debug!(folder = %self.folder.display(), files = files.len(), "a mount is read");
                 self.seen = look;
                 Some(files)
             }
@@ -103,19 +104,17 @@ impl Mount {
 }
 
 fn look(folder: &Path) -> io::Result<Look> {
-    match fs::read_link(folder.join("..data")) {
-        Ok(target) => Ok(Look::Link(target)),
-        Err(_) => {
-            let mut files = Vec::new();
-            for entry in fs::read_dir(folder)?.take(MOST_FILES) {
-                let entry = entry?;
-                let about = fs::metadata(entry.path())?;
-                files.push((entry.file_name(), about.len(), about.modified().ok()));
-            }
-            files.sort();
-            Ok(Look::Files(files))
-        }
+    if let Ok(target) = fs::read_link(folder.join("..data")) {
+        return Ok(Look::Link(target));
     }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)?.take(MOST_FILES) {
+        let entry = entry?;
+        let about = fs::metadata(entry.path())?;
+        files.push((entry.file_name(), about.len(), about.modified().ok()));
+    }
+    files.sort();
+    Ok(Look::Files(files))
 }
 
 fn read(folder: &Path) -> io::Result<Files> {

@@ -6,7 +6,6 @@ use super::{
     api::{Api, Session, Trouble},
     authority::{Data, Event},
 };
-use bytes::{Buf as _, Bytes};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -134,7 +133,7 @@ impl Watch {
                 .map_err(|_| Trouble::Slow("end of the watch"))?;
             let Some(frame) = frame else { return Ok(End::Closed) };
             let Ok(data) = frame?.into_data() else { continue };
-            lines.push(data)?;
+            lines.push(&data)?;
             while let Some(line) = lines.next() {
                 let said = Said::read(&line)?;
                 self.pause = Pause::default();
@@ -187,11 +186,11 @@ struct Lines {
 }
 
 impl Lines {
-    fn push(&mut self, data: Bytes) -> Result<(), Trouble> {
-        if self.buffer.len() + data.remaining() > MOST_BYTES {
+    fn push(&mut self, data: &[u8]) -> Result<(), Trouble> {
+        if self.buffer.len() + data.len() > MOST_BYTES {
             return Err(Trouble::TooLarge(MOST_BYTES));
         }
-        self.buffer.extend_from_slice(&data);
+        self.buffer.extend_from_slice(data);
         Ok(())
     }
 

@@ -65,11 +65,11 @@ fn a_config_map_without_data_is_there_and_empty() {
 #[test]
 fn a_line_has_a_cap_and_so_has_a_body_without_one() {
     let mut lines = Lines::default();
-    let half = Bytes::from(vec![b'x'; MOST_BYTES / 2]);
-    lines.push(half.clone()).unwrap();
-    lines.push(half).unwrap();
+    let half = vec![b'x'; MOST_BYTES / 2];
+    lines.push(&half).unwrap();
+    lines.push(&half).unwrap();
     assert_eq!(lines.next(), None);
-    assert!(matches!(lines.push(Bytes::from_static(b"x")), Err(Trouble::TooLarge(_))));
+    assert!(matches!(lines.push(b"x"), Err(Trouble::TooLarge(_))));
 }
 
 #[test]
@@ -107,7 +107,7 @@ proptest! {
         let mut cuts = cuts.iter().cycle();
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
-            reader.push(Bytes::copy_from_slice(piece)).unwrap();
+            reader.push(piece).unwrap();
             while let Some(line) = reader.next() {
                 out.push(String::from_utf8(line).unwrap());
             }
