@@ -187,7 +187,9 @@ async fn a_config_map_that_somebody_has_changed_changes_nothing_and_is_told_and_
     sidecar.rejected("malformed", 1).await;
     // Deleted: the last good one stays. Made again with an old number: it is still in force, and no news.
     sidecar.snapshot.swap(&BTreeMap::<String, String>::new());
+    sidecar.read(17).await;
     sidecar.snapshot.swap(&good.data(9));
+    sidecar.read(18).await;
     sidecar.snapshot.swap(&good.data(12));
     sidecar.generation(12).await;
 

@@ -67,9 +67,9 @@ pub(super) enum Trouble {
     /// No list, no event.
     #[error("the answer is not what was asked for")]
     Unexpected,
-    /// A watch that ends as soon as it begins.
-    #[error("the watch ended at once")]
-    Ended,
+    /// The server has no more use for the connection.
+    #[error("the API server has closed the connection")]
+    Closed,
 }
 
 fn advice(status: StatusCode) -> &'static str {

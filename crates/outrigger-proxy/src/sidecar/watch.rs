@@ -76,7 +76,7 @@ impl Watch {
         let (mut session, driver) = self.api.connect().await?;
         tokio::select! {
             done = self.follow(&mut session) => done,
-            broken = driver => Err(broken.err().map_or(Trouble::Ended, Trouble::from)),
+            broken = driver => Err(broken.err().map_or(Trouble::Closed, Trouble::from)),
         }
     }
 

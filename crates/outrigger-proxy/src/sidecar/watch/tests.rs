@@ -95,7 +95,7 @@ fn only_what_a_server_has_refused_waits_longer() {
     let refusal = |status: u16| Trouble::Status(StatusCode::from_u16(status).unwrap()).is_refusal();
     assert!(refusal(401) && refusal(403) && refusal(404));
     assert!(!refusal(410) && !refusal(429) && !refusal(500) && !refusal(503));
-    assert!(!Trouble::Ended.is_refusal());
+    assert!(!Trouble::Closed.is_refusal());
 }
 
 proptest! {
