@@ -2,6 +2,7 @@
 //! figures` runs it in the profile that ships.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a test panics where it fails, and this one measures"
@@ -52,13 +53,13 @@ fn namespace() -> Objects {
     for at in 0..ROUTES {
         let target = |n: usize| {
             let number = at * 7 + n;
-            let name = if at % 100 == 0 {
+            let name = if at.is_multiple_of(100) {
                 format!("kye-{number}")
             } else {
                 format!("key-{}", number % KEYS)
             };
             let mut target = json!({"keyRef": {"name": name}, "priority": n});
-            if number % 10 > 0 {
+            if !number.is_multiple_of(10) {
                 target["model"] = format!("model-of-team-{}", number % 50).into();
             }
             target
