@@ -52,7 +52,7 @@ pub(crate) struct Common {
 
 /// Runs until it is told to stop.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let files = files::Files::new(arguments.file, arguments.namespace, &arguments.secret)?;
+    let mut files = files::Files::new(arguments.file, arguments.namespace, &arguments.secret)?;
     let options = PlaneOptions {
         listen: arguments.listen,
         admin: arguments.admin,
