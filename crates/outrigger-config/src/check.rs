@@ -3,7 +3,7 @@
 //! Secrets are seldom kept beside the objects that name them, so one that is not among the files is taken on trust.
 
 use crate::{
-    compile::compile,
+    compile::{Mode, compile_for},
     diagnostics::{Diagnostic, Reason, Severity, Subject, tidy},
     load::{Loaded, load},
     objects::{Datum, Objects, SecretObject},
@@ -81,7 +81,7 @@ pub fn check_loaded(loaded: Loaded, namespace: &str) -> Checked {
     );
     diagnostics.extend(trust(&mut objects, namespace));
     for namespace in objects.namespaces_in_use(namespace) {
-        diagnostics.extend(compile(&objects, &namespace).diagnostics);
+        diagnostics.extend(compile_for(&objects, &namespace, Mode::Cluster).diagnostics);
     }
     Checked {
         diagnostics: tidy(diagnostics),

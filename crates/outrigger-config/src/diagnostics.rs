@@ -168,18 +168,28 @@ pub(crate) fn quoted(value: &str) -> String {
     format!("`{shown}`")
 }
 
-/// The member of `known` that `typo` most likely means.
+/// The member of `known` that `typo` most likely means. A namespace may hold thousands of names that nobody knows, so what is cheap to see
+/// is looked at first: no distance is shorter than the difference in length, or than the number of letters that the other one lacks.
 pub(crate) fn nearest<'a>(typo: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typo = typo.to_lowercase();
-    let near = |name: &str| 1.max(name.len().min(typo.len()) / 3);
-    known
-        .into_iter()
-        // A difference in length is a distance already, and much cheaper to see.
-        .filter(|name| name.len().abs_diff(typo.len()) <= near(name) || !name.is_ascii() || !typo.is_ascii())
-        .map(|name| (strsim::damerau_levenshtein(&typo, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= near(name))
-        .min()
-        .map(|(_, name)| name)
+    let typed = letters(&typo);
+    let candidates = known.into_iter().filter_map(|name| {
+        let most = 1.max(name.len().min(typo.len()) / 3);
+        let lower = name.to_lowercase();
+        let meant = letters(&lower);
+        let lacking = (typed & !meant).count_ones().max((meant & !typed).count_ones());
+        if lacking as usize > most || lower.chars().count().abs_diff(typo.chars().count()) > most {
+            return None;
+        }
+        let distance = strsim::osa_distance(&typo, &lower);
+        (distance <= most).then_some((distance, name))
+    });
+    candidates.min().map(|(_, name)| name)
+}
+
+/// The letters of `text`, as a set that may take some for each other.
+fn letters(text: &str) -> u64 {
+    text.chars().fold(0, |set, letter| set | 1 << (u32::from(letter) % 64))
 }
 
 /// Sorts by severity, object and field, and drops repetitions.
@@ -192,6 +202,7 @@ pub(crate) fn tidy(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_typo_finds_the_name_that_was_meant() {
@@ -205,6 +216,16 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(typo, known), meant, "{typo}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_skipped_would_not_have_been_near(typo in "[a-dA-Dü-]{0,9}", known in prop::collection::vec("[a-dA-Dü-]{0,9}", 0..6)) {
+            let distance = |name: &str| strsim::osa_distance(&typo.to_lowercase(), &name.to_lowercase());
+            let near = |name: &&str| distance(name) <= 1.max(name.len().min(typo.to_lowercase().len()) / 3);
+            let all = known.iter().map(String::as_str).filter(near).map(|name| (distance(name), name));
+            prop_assert_eq!(nearest(&typo, known.iter().map(String::as_str)), all.min().map(|(_, name)| name));
         }
     }
 

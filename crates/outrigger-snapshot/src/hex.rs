@@ -46,7 +46,7 @@ mod tests {
         for other in [
             "",
             "0",
-            &text[1..],
+            text.get(1..).unwrap(),
             &format!("{text}00"),
             &text.to_uppercase(),
             &text.replace('0', "g"),

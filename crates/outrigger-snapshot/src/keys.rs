@@ -154,7 +154,7 @@ mod tests {
             .chain([
                 String::new(),
                 "{}".into(),
-                text[..text.len() - 1].to_owned(),
+                text.trim_end_matches('}').to_owned(),
                 text.replace("443", "70000"),
             ])
             .collect();

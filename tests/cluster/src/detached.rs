@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsStr,
-    fs::{self, File},
-    os::unix::ffi::OsStrExt as _,
+    fs::{self, DirBuilder, File},
+    os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -54,7 +54,11 @@ pub fn up(folder: &Path, say: &dyn Fn(&str)) -> Result<Running> {
         return Ok(running(true));
     }
     end(&folder)?;
-    fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
+    // The administrator's key lies in it.
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&folder)
+        .with_context(|| folder.display().to_string())?;
     say("starting etcd, kube-apiserver and kube-controller-manager");
     Cluster::start_in(&folder, programs.clone(), &Options::default())?.leave()?;
     Ok(running(false))

@@ -100,7 +100,7 @@ fn count(pinned: &Pinned, package: &str) -> Result<usize> {
     if !output.status.success() {
         bail!("{}: {}", pinned.label(), String::from_utf8_lossy(&output.stderr));
     }
-    Ok(output.stdout.iter().filter(|byte| **byte == b'\n').count())
+    Ok(String::from_utf8_lossy(&output.stdout).lines().count())
 }
 
 fn go(pinned: &Pinned) -> Command {

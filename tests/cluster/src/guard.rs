@@ -18,7 +18,7 @@ pub(crate) struct Guard {
 }
 
 /// A line on its input dismisses the shell: what runs goes on without us.
-const SCRIPT: &str = r#"read -r _ && exit; kill -KILL -- "-$0" 2>/dev/null; rm -rf -- "$1""#;
+const SCRIPT: &str = r#"read -r _ && exit; kill -s KILL -- "-$0" 2>/dev/null; rm -rf -- "$1""#;
 
 impl Guard {
     /// Guards the folder, which is there already.
@@ -129,7 +129,7 @@ mod tests {
 
         owner.kill().unwrap();
         owner.wait().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while alive(&guarded) || data.exists() {
             assert!(Instant::now() < deadline, "something is left");
             thread::sleep(Duration::from_millis(5));

@@ -1,6 +1,8 @@
 //! `ProviderKey`: a provider, where it lives, and the ring of keys that it accepts.
 
 use super::Namespaces;
+use crate::units::parse_duration;
+use core::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -174,6 +176,22 @@ impl Default for Rotation {
     }
 }
 
+impl Rotation {
+    /// The shortest [`overlap`](Self::overlap): the longest time that a pod may be behind its Secrets, with a margin.
+    pub const LEAST_OVERLAP: Duration = Duration::from_mins(3);
+
+    /// [`overlap`](Self::overlap) as a time. An object that was stored under laxer rules cannot make it shorter than it may be.
+    pub fn overlap(&self) -> Duration {
+        let written = parse_duration(&self.overlap).or_else(|| parse_duration(&ten_minutes()));
+        written.unwrap_or_default().max(Self::LEAST_OVERLAP)
+    }
+
+    /// Whether bytes of `version` must not be used any more.
+    pub fn revokes(&self, version: &str) -> bool {
+        self.revoked_versions.iter().any(|revoked| revoked == version)
+    }
+}
+
 fn ten_minutes() -> String {
     "10m".to_owned()
 }
@@ -248,4 +266,28 @@ pub struct KeyStatus {
     pub state: String,
     /// Since when.
     pub since: Time,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overlap_is_never_shorter_than_a_pod_may_be_late() {
+        for (written, minutes) in [("10m", 10), ("1h30m", 90), ("3m", 3), ("1ms", 3), ("soon", 10), ("", 10)] {
+            let rotation = Rotation {
+                overlap: written.to_owned(),
+                ..Rotation::default()
+            };
+            assert_eq!(rotation.overlap(), Duration::from_mins(minutes), "{written}");
+        }
+    }
+
+    #[test]
+    fn rotation_that_is_not_written_has_its_defaults() {
+        let spec: ProviderKeySpec = serde_json::from_value(serde_json::json!({"provider": "openai"})).unwrap();
+        assert_eq!(spec.rotation, serde_json::from_value(serde_json::json!({})).unwrap());
+        assert!(spec.rotation.verify && !spec.rotation.revokes("d76428f6"));
+        assert_eq!(spec.rotation.overlap(), Duration::from_mins(10));
+    }
 }

@@ -23,8 +23,11 @@ fn ring(entries: impl IntoIterator<Item = (String, KeyEntry)>) -> KeyRing {
     }
 }
 
-/// Provider `main` with these versions referred to; (id, weight, bytes) of its ring as it comes out.
-fn main_ring(references: &[(&str, KeyState)], ring: &KeyRing, revoked: &Revoked) -> (Vec<(String, u32, Option<String>)>, Vec<String>) {
+/// Id, weight and bytes of a key.
+type Shown = (String, u32, Option<String>);
+
+/// Provider `main` with these versions referred to; its ring as it comes out, and what is pending.
+fn main_ring(references: &[(&str, KeyState)], ring: &KeyRing, revoked: &Revoked) -> (Vec<Shown>, Vec<String>) {
     let mut document = document(&["main"]);
     document.keys = references
         .iter()
@@ -37,7 +40,7 @@ fn main_ring(references: &[(&str, KeyState)], ring: &KeyRing, revoked: &Revoked)
     (keys, resolved.pending)
 }
 
-fn key(version: &str, weight: u32) -> (String, u32, Option<String>) {
+fn key(version: &str, weight: u32) -> Shown {
     (format!("shop/main/a.{version}"), weight, Some(format!("sk-main-{version}")))
 }
 

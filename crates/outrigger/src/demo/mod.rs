@@ -6,12 +6,13 @@ mod report;
 mod traffic;
 
 use crate::{
-    dev::{Common, Plane, PlaneOptions},
+    dev::Common,
     output::{complain, say},
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use outrigger_mock::Mock;
+use outrigger_proxy::plane::Plane;
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -45,13 +46,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let port = |fixed: u16| if arguments.once { any } else { ([127, 0, 0, 1], fixed).into() };
-    let options = PlaneOptions {
-        listen: arguments.listen.unwrap_or_else(|| port(5567)),
-        admin: arguments.admin.unwrap_or_else(|| port(5568)),
-    };
-    let plane = Plane::start(&options, &arguments.common)?;
+    let listen = arguments.listen.unwrap_or_else(|| port(5567));
+    let admin = arguments.admin.unwrap_or_else(|| port(5568));
+    let (plane, _logs) = arguments.common.start(listen, admin)?;
     plane.proxy.install(compiled.table, &compiled.secrets, "demo")?;
-    plane.announce(arguments.common.ports_file.as_deref())?;
+    arguments.common.announce(&plane)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let samples = runtime.block_on(load(&plane, &mock, Duration::from_secs(arguments.seconds)))?;
@@ -68,7 +67,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "\nStill serving. Try it:\n  curl {base}/chat/completions -H 'content-type: application/json' -d '{{\"model\": \"assistant\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n  OPENAI_BASE_URL={base} OPENAI_API_KEY=sk-outrigger python -c 'from openai import OpenAI; print(OpenAI().chat.completions.create(model=\"assistant\", messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}]))'\nWhat it learnt: http://{}/targets   Last calls: http://{}/requests   Ctrl-C ends it.",
         plane.admin_address, plane.admin_address
     ));
-    plane.run_until_signal()
+    plane.run_until_signal()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Sends the load, part by part, and shows how far it is.

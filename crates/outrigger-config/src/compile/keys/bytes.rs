@@ -40,7 +40,7 @@ pub(super) fn ring(
             continue;
         }
         let version = version(secret.expose());
-        if key.object.spec.rotation.revoked_versions.contains(&version) {
+        if key.object.spec.rotation.revokes(&version) {
             let (shown, revoked) = (shown(namespace, &entry.secret_ref), "spec.rotation.revokedVersions");
             let message = format!("{shown} still holds version {version}, which {revoked} names, so it is not used");
             let help = "store another key there; the new bytes are another version and are used at once";

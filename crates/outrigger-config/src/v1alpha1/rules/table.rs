@@ -1,8 +1,7 @@
 //! The rows. Inside one table the more telling sentence of a field comes first.
 
 use super::{Check, Rule};
-use crate::units::parse_duration;
-use core::time::Duration;
+use crate::{units::parse_duration, v1alpha1::Rotation};
 use serde_json::Value;
 
 const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
@@ -25,8 +24,6 @@ const FORBIDDEN_HEADER: &str = concat!(
 const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&*+.^_|~-]{1,64}$";
 
 const DURATION: &str = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$";
-/// The longest time that a pod may be behind its Secrets, with a margin.
-const LEAST_OVERLAP: Duration = Duration::from_mins(3);
 
 /// Every field of a route that holds a duration.
 const DURATIONS: &[&str] = &[
@@ -220,7 +217,7 @@ pub(crate) static PROVIDER_KEY: &[Rule] = &[
             cel: "!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self) >= duration('3m')",
             holds: |overlap| {
                 let overlap = overlap.as_str().and_then(parse_duration);
-                overlap.is_none_or(|overlap| overlap >= LEAST_OVERLAP)
+                overlap.is_none_or(|overlap| overlap >= Rotation::LEAST_OVERLAP)
             },
         },
         blame: "",

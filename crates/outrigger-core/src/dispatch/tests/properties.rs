@@ -266,8 +266,15 @@ impl World {
         targets.map(look).collect()
     }
 
+    /// Whether a key of the target is out because it stands by for one that can be sent.
+    fn stands_by(&self, target: usize, key: usize, bars: &[Bar]) -> bool {
+        let ring = &self.table.providers[target].ring;
+        let weighs = |key: usize| ring.get(key).is_none_or(|key| key.weight > 0);
+        !weighs(key) && bars.iter().enumerate().any(|(at, bar)| *bar == Bar::Free && weighs(at))
+    }
+
     fn sent(&mut self, index: usize, attempt: &Attempt, open: &[(Grade, bool, Vec<Bar>)], now: Tick) {
-        let request = &mut self.requests[index];
+        let request = &self.requests[index];
         let before: Vec<Sent> = self.trace.iter().filter(|sent| sent.request == index).copied().collect();
         let same = |sent: &&Sent| (sent.target, sent.key) == (attempt.target, attempt.key);
         assert!(now < request.deadline, "sent past the deadline");
@@ -287,15 +294,6 @@ impl World {
         let early = |&(target, key, until): &(usize, Option<usize>, Tick)| (target, key) == (attempt.target, attempt.key) && now < until;
         assert!(!self.told.iter().any(early), "sent before its time");
         let serves = |grade: &Grade| matches!(grade, Grade::Up | Grade::Slow);
-        let weighs = |target: usize, key: usize| {
-            let ring = &self.table.providers[target].ring;
-            ring.get(key).is_none_or(|key| key.weight > 0)
-        };
-        // Whether a key of the target is out because it stands by for one that can be sent.
-        let stands_by = |target: usize, key: usize, bars: &[Bar]| {
-            let other = |(at, bar): (usize, &Bar)| *bar == Bar::Free && weighs(target, at);
-            !weighs(target, key) && bars.iter().enumerate().any(other)
-        };
         if attempt.fresh {
             assert!(
                 last.is_some_and(|outcome| outcome.stale) && before.last().as_ref().is_some_and(same),
@@ -304,7 +302,7 @@ impl World {
             assert!(!before.iter().filter(same).any(|sent| sent.fresh), "stale retried twice");
         } else {
             assert!(
-                !stands_by(attempt.target, attempt.key.unwrap_or(0), bars),
+                !self.stands_by(attempt.target, attempt.key.unwrap_or(0), bars),
                 "sent with a key that stands by"
             );
             let usable = |(grade, fits, bars): &(Grade, bool, Vec<Bar>)| *fits && serves(grade) && bars.contains(&Bar::Free);
@@ -320,7 +318,7 @@ impl World {
                             let known = |key: usize| before.iter().any(|sent| sent.target == target && sent.key.unwrap_or(0) == key);
                             bars.iter()
                                 .enumerate()
-                                .any(|(key, bar)| *bar == Bar::Free && !known(key) && !stands_by(target, key, bars))
+                                .any(|(key, bar)| *bar == Bar::Free && !known(key) && !self.stands_by(target, key, bars))
                         });
                 assert!(!untried, "the same pair again while another is untried");
             }
