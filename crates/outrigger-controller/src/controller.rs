@@ -12,7 +12,7 @@ use crate::{
     tell::Teller,
     verify::{Guard, Verifier},
 };
-use futures_util::{StreamExt, future::FutureExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
 use kube::Client;
 use outrigger_runtime::{Clock, Draining, Listeners, Metrics, Tasks, admin};
@@ -161,7 +161,6 @@ impl Controller {
 
     async fn synced(&self) {
         while !self.cluster.synced() {
-            self.waiting.rung.notified().now_or_never();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -50,7 +50,7 @@ pub struct Inputs {
     pub now: u64,
     /// The objects that may take part: its own, those shared with it, and what they name.
     pub objects: Objects,
-    /// Its objects that today's types cannot read.
+    /// Objects that today's types cannot read, of any namespace.
     pub unreadable: Vec<Unreadable>,
     /// It is being deleted: nothing can be written there.
     pub terminating: bool,
@@ -151,12 +151,7 @@ pub fn desired_state(inputs: &Inputs) -> Desired {
     // What is missing or broken at its source goes on with what was good last, as if the source still had it.
     let mut objects = Cow::Borrowed(&inputs.objects);
     held::stand_in(&mut objects, &live, &held);
-    let kept = carry::last_good(
-        &mut objects,
-        inputs,
-        &live.diagnostics,
-        prior.as_ref().map(|prior| &prior.document.table),
-    );
+    let kept = carry::last_good(&mut objects, inputs, &live.diagnostics, prior.as_ref(), &held);
     let compiled = match &objects {
         Cow::Borrowed(_) => Cow::Borrowed(&live),
         Cow::Owned(objects) => Cow::Owned(compile_for(objects, namespace, Mode::Cluster)),
@@ -164,7 +159,7 @@ pub fn desired_state(inputs: &Inputs) -> Desired {
     let table = carry::restore(compiled.table.clone(), &kept);
     let managed = !inputs.terminating && (labelled(inputs) || has_routes(inputs) || !table.routes.is_empty());
 
-    let mut distribution = distribute::distribute(inputs, table, &live, &held);
+    let mut distribution = distribute::distribute(inputs, &objects, table, &live, &held);
     let own = own::own_keys(inputs, distribution.rings.keys());
     distribution.requests.extend(own.requests.iter().cloned());
     let fitted = fit::fit(inputs, &distribution.document, prior.as_ref(), mac.as_ref());
@@ -242,7 +237,10 @@ fn labelled(inputs: &Inputs) -> bool {
 fn has_routes(inputs: &Inputs) -> bool {
     let own = |namespace: &Option<String>| namespace.as_deref() == Some(inputs.namespace.as_str());
     inputs.objects.routes.iter().any(|route| own(&route.object.metadata.namespace))
-        || inputs.unreadable.iter().any(|each| each.kind == "ModelRoute")
+        || inputs
+            .unreadable
+            .iter()
+            .any(|each| each.kind == "ModelRoute" && own(&each.metadata.namespace))
 }
 
 /// `namespace/name` of routes.

@@ -182,7 +182,7 @@ impl Gatherer {
         Ok(all.into_iter().flatten().map(Sourced::from).collect())
     }
 
-    /// The namespace's objects that cannot be read, with what their status says; and routes of others, which may be shared.
+    /// The objects that cannot be read: they may be shared, or lent. Of the namespace's own also what their status says.
     async fn unreadable(&self, namespace: &str) -> kube::Result<Vec<Unreadable>> {
         let routes = self.cluster.routes.pick(|route: &AnyRoute| route.0.is_err());
         let routes = routes
@@ -194,9 +194,6 @@ impl Gatherer {
         let mut found = Vec::new();
         for (kind, bad) in routes.chain(keys) {
             let own = bad.metadata.namespace.as_deref() == Some(namespace);
-            if !own && kind == "ProviderKey" {
-                continue;
-            }
             let mut unreadable = Unreadable {
                 kind,
                 metadata: bad.metadata.clone(),

@@ -1,15 +1,17 @@
-//! A route that cannot be read any more goes on as it was published last.
+//! A route or key that cannot be read any more goes on as it was published last.
 //!
-//! What it may use is decided anew: it goes through the compile step as a bare route of the same models and targets, and gets back what it had
+//! What a route may use is decided anew: it goes through the compile step as a bare route of the same models and targets, and gets back what it had
 //! besides. So it must never keep a key that is gone, revoked or no longer allowed.
 
-use super::{Inputs, RouteNames};
+mod keys;
+
+use super::{Inputs, Prior, RouteNames, held::HeldKeys};
 use outrigger_config::{
     diagnostics::{Diagnostic, Reason, Severity, Subject},
     objects::Objects,
-    v1alpha1::{KeyRef, ModelRoute, ModelRouteSpec, Namespaces, NamespacesFrom, Rule, Target},
+    v1alpha1::{self, KeyRef, ModelRoute, ModelRouteSpec, Namespaces, NamespacesFrom, Rule},
 };
-use outrigger_core::{Candidate, Route, Table, TargetModel};
+use outrigger_core::{Candidate, Route, Table, Target, TargetModel};
 use std::{borrow::Cow, collections::BTreeMap};
 
 /// The routes that go on as they were, with the labels of their candidates' targets.
@@ -17,19 +19,52 @@ use std::{borrow::Cow, collections::BTreeMap};
 pub(super) struct Kept {
     routes: BTreeMap<(String, String), Route>,
     labels: Vec<String>,
+    keys: RouteNames,
+    /// What was known of the models at those keys, by label.
+    facts: BTreeMap<String, TargetModel>,
 }
 
 impl Kept {
-    /// Their names.
-    pub(super) fn contains(&self, namespace: &str, name: &str) -> bool {
-        self.routes.contains_key(&(namespace.to_owned(), name.to_owned()))
+    /// Whether this object goes on as it was.
+    pub(super) fn contains(&self, kind: &str, namespace: &str, name: &str) -> bool {
+        let name = (namespace.to_owned(), name.to_owned());
+        if kind == "ModelRoute" {
+            self.routes.contains_key(&name)
+        } else {
+            self.keys.contains(&name)
+        }
     }
 }
 
-/// Puts bare routes in the place of those that cannot be read.
-pub(super) fn last_good(objects: &mut Cow<'_, Objects>, inputs: &Inputs, found: &[Diagnostic], prior: Option<&Table>) -> Kept {
+/// Puts bare routes, and keys as they were, in the place of those that cannot be read.
+pub(super) fn last_good(
+    objects: &mut Cow<'_, Objects>,
+    inputs: &Inputs,
+    found: &[Diagnostic],
+    prior: Option<&Prior>,
+    held: &HeldKeys,
+) -> Kept {
     let mut kept = Kept::default();
-    let Some(prior) = prior else { return kept };
+    let Some(document) = prior.map(|prior| &prior.document) else {
+        return kept;
+    };
+    kept.keys = keys::last_published(objects, inputs, document, held);
+    let prior = &document.table;
+    let at_kept = |target: &&Target| {
+        let label = prior
+            .providers
+            .get(target.provider)
+            .map(|provider| provider.label.as_str())
+            .unwrap_or_default();
+        let (namespace, name) = label.split_once('/').unwrap_or((&prior.namespace, label));
+        kept.keys.contains(&(namespace.to_owned(), name.to_owned()))
+    };
+    kept.facts = prior
+        .targets
+        .iter()
+        .filter(at_kept)
+        .map(|target| (target.label.clone(), target.model.clone()))
+        .collect();
     let invalid = invalid(inputs, found);
     for route in &prior.routes {
         let name = (route.namespace.clone(), route.name.clone());
@@ -51,6 +86,11 @@ pub(super) fn last_good(objects: &mut Cow<'_, Objects>, inputs: &Inputs, found: 
 
 /// Gives the bare routes back what they had.
 pub(super) fn restore(mut table: Table, kept: &Kept) -> Table {
+    for target in &mut table.targets {
+        if let Some(model) = kept.facts.get(&target.label) {
+            target.model = model.clone();
+        }
+    }
     let labels: Vec<String> = table.targets.iter().map(|target| target.label.clone()).collect();
     for route in &mut table.routes {
         let Some(before) = kept.routes.get(&(route.namespace.clone(), route.name.clone())) else {
@@ -103,7 +143,7 @@ fn bare(inputs: &Inputs, prior: &Table, route: &Route) -> Option<ModelRoute> {
         let target = prior.targets.get(candidate.target)?;
         let label = prior.providers.get(target.provider)?.label.as_str();
         let (namespace, name) = label.split_once('/').unwrap_or((&prior.namespace, label));
-        Some(Target {
+        Some(v1alpha1::Target {
             key_ref: KeyRef {
                 name: name.to_owned(),
                 namespace: Some(namespace.to_owned()),

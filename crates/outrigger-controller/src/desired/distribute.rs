@@ -7,7 +7,7 @@ use super::{
     held::{HeldEntry, HeldKeys},
 };
 use crate::rotation::{Finding, Held, Rules, Source, State, Step, step};
-use outrigger_config::{compile::Compiled, v1alpha1::ProviderKey};
+use outrigger_config::{compile::Compiled, objects::Objects, v1alpha1::ProviderKey};
 use outrigger_core::{Provider, Secret, Table, parse_duration};
 use outrigger_snapshot::{Document, KeyEntry, KeyReference, KeyState, ca_digest, entry_name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,15 +65,15 @@ pub(super) fn sources(compiled: &Compiled) -> Sources<'_> {
 }
 
 /// The `ProviderKey`s by namespace and name.
-pub(super) fn by_name(inputs: &Inputs) -> BTreeMap<(&str, &str), &ProviderKey> {
-    let keys = inputs.objects.keys.iter().map(|key| &key.object);
+pub(super) fn by_name(objects: &Objects) -> BTreeMap<(&str, &str), &ProviderKey> {
+    let keys = objects.keys.iter().map(|key| &key.object);
     keys.filter_map(|key| Some(((key.metadata.namespace.as_deref()?, key.metadata.name.as_deref()?), key)))
         .collect()
 }
 
 /// Decides for every key of `table`, whose ids lose their versions on the way.
-pub(super) fn distribute(inputs: &Inputs, mut table: Table, live: &Compiled, held: &HeldKeys) -> Distribution {
-    let objects = by_name(inputs);
+pub(super) fn distribute(inputs: &Inputs, objects: &Objects, mut table: Table, live: &Compiled, held: &HeldKeys) -> Distribution {
+    let objects = by_name(objects);
     let sources = sources(live);
     let mut out = Distribution {
         document: Document {

@@ -98,7 +98,7 @@ pub(super) fn written(origin: &Origin) -> String {
 }
 
 /// The version that serves, else the newest.
-fn last_good<'h>(versions: &'h [HeldEntry], revoked: &[String]) -> Option<&'h HeldEntry> {
+pub(super) fn last_good<'h>(versions: &'h [HeldEntry], revoked: &[String]) -> Option<&'h HeldEntry> {
     let usable = versions.iter().filter(|each| !revoked.contains(&each.held.version));
     usable.max_by_key(|each| (each.held.state == State::Active, each.held.since, &each.held.version))
 }

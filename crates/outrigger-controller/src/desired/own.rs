@@ -49,7 +49,7 @@ pub(super) fn own_keys<'i>(inputs: &Inputs, in_use: impl Iterator<Item = &'i Str
         rejected: Vec::new(),
     };
     let compiled = compile_for(&objects, &inputs.namespace, Mode::Cluster);
-    let (bytes, names) = (sources(&compiled), by_name(inputs));
+    let (bytes, names) = (sources(&compiled), by_name(&inputs.objects));
     let mut out = OwnKeys::default();
     for provider in &compiled.table.providers {
         for ring in &provider.ring {

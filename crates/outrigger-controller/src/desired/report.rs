@@ -91,7 +91,7 @@ fn unreadable(facts: &Facts<'_>, object: &super::Unreadable) -> Report {
     let message = format!("{}; {help}", object.error);
     let verdicts = [
         Verdict::new(ACCEPTED, "False", reason, message),
-        not_current(facts.kept.contains(namespace, name), reason),
+        not_current(facts.kept.contains(object.kind, namespace, name), reason),
     ];
     let conditions = conditions(&verdicts, &object.conditions, meta, facts.inputs.now);
     let changed = conditions != object.conditions;

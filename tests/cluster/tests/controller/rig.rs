@@ -21,7 +21,7 @@ use tempfile::TempDir;
 /// How long anything may take on a host that is busy with other things.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Puts the definitions and the controller's rights into a cluster.
+/// Puts the definitions and the chart's rights into a cluster: the controller never runs as the administrator.
 pub fn prepare(cluster: &Cluster, definitions: &[String]) {
     for definition in definitions {
         cluster.apply(definition).unwrap();
@@ -30,7 +30,17 @@ pub fn prepare(cluster: &Cluster, definitions: &[String]) {
         cluster,
         "wait --for=condition=Established --timeout=120s crd modelroutes.outrigger.dev providerkeys.outrigger.dev",
     );
-    cluster.apply(include_str!("../../fixtures/controller-rights.yaml")).unwrap();
+    cluster
+        .apply("{ apiVersion: v1, kind: Namespace, metadata: { name: outrigger-system } }")
+        .unwrap();
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/outrigger");
+    let mut template = cluster.helm();
+    template.args(["template", "outrigger", chart, "--namespace", "outrigger-system"]);
+    for part in ["controller-role", "leader-role", "sidecar-role", "serviceaccount"] {
+        template.args(["--show-only", &format!("templates/{part}.yaml")]);
+    }
+    cluster.apply(&run(&mut template).unwrap()).unwrap();
+    cluster.apply(include_str!("../../fixtures/leases-of-tests.yaml")).unwrap();
 }
 
 /// The definitions as they are.

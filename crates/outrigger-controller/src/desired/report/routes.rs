@@ -18,7 +18,7 @@ pub(super) fn report(facts: &Facts<'_>, route: &ModelRoute) -> Report {
         meta.namespace.as_deref().unwrap_or_default(),
         meta.name.as_deref().unwrap_or_default(),
     );
-    let kept = facts.kept.contains(namespace, name);
+    let kept = facts.kept.contains("ModelRoute", namespace, name);
     // A kept route was compiled in its old form: what is wrong with the new one was found before.
     let found = conditions::about(if kept { facts.of_keys } else { facts.of_routes }, "ModelRoute", namespace, name);
     let accepted = conditions::verdict(ACCEPTED, &found);

@@ -139,6 +139,40 @@ spec:
 }
 
 #[test]
+fn a_key_that_cannot_be_read_any_more_goes_on_as_it_was_with_what_was_revoked() {
+    let mut world = settled();
+    let old = version("sk-canary-old");
+    world.edit("ProviderKey", "openai", |key| {
+        key["spec"]["rotation"] = json!({ "revokedVersions": [old] });
+        key["spec"]["endpoint"] = json!({ "headers": { "openai-organization": "org-1" } });
+        key["spec"]["pricing"] = json!({ "markupPercent": "7" });
+        key["spec"]["passthrough"] = json!({ "paths": ["/files", "/images/*"] });
+    });
+    world.settle("support");
+    let before = world.document("support");
+    assert!(
+        before
+            .table
+            .targets
+            .iter()
+            .any(|target| format!("{target:?}").contains("price: Some")),
+        "{before:?}"
+    );
+    world.edit("ProviderKey", "openai", |key| key["spec"] = json!({ "provider": 7 }));
+    world.store("openai-keys", "a", "sk-canary-two");
+    world.settle("support");
+    assert_eq!(world.document("support"), before);
+    assert_eq!(
+        world.condition("ProviderKey", "openai", "Accepted"),
+        ("False".to_owned(), "Unreadable".to_owned())
+    );
+    // What is removed is not unreadable.
+    world.remove("ProviderKey", "openai");
+    world.settle("support");
+    assert!(world.document("support").table.providers.is_empty());
+}
+
+#[test]
 fn a_document_of_a_newer_controller_is_replaced_by_ours() {
     mended("a later schema", |world| {
         let mut sealed = Sealed::from_data(&world.config_maps["support"]).unwrap();
