@@ -108,6 +108,9 @@ pub fn step(held: &[Held], source: Source<'_>, finding: Finding, rules: &Rules, 
         Source::Unusable => (None, None),
     };
     settle_next(&mut held, wanted, now);
+    if find(&held, State::Active).is_none() {
+        reinstate(&mut held, now);
+    }
     let mut again = None;
     if let Some(wanted) = wanted.filter(|wanted| find(&held, State::Active).is_none_or(|active| active.version != *wanted)) {
         if find(&held, State::Active).is_none() {
@@ -132,9 +135,6 @@ pub fn step(held: &[Held], source: Source<'_>, finding: Finding, rules: &Rules, 
                 Gate::Stop => waiting = Some(Waiting::Refused(wanted.to_owned())),
             }
         }
-    }
-    if find(&held, State::Active).is_none() {
-        reinstate(&mut held, now);
     }
     let ends = drain(&mut held, rules, now);
     held.sort_by(|a, b| (rank(a.state), b.since, &a.version).cmp(&(rank(b.state), a.since, &b.version)));

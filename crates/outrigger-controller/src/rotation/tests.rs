@@ -112,6 +112,19 @@ fn a_revoked_version_goes_at_once_and_never_comes_back_from_its_source() {
 }
 
 #[test]
+fn what_served_before_a_revoked_version_is_protected_like_any_other() {
+    let start = held(&[("bb", State::Active, 5), ("aa", State::Draining, 5)]);
+    for (finding, waiting) in [
+        (Finding::Refused, Waiting::Refused("cc".to_owned())),
+        (Finding::Pending, Waiting::Validating("cc".to_owned())),
+    ] {
+        let step = step(&start, Source::Usable("cc"), finding, &revoking(&["bb"]), 10);
+        assert_eq!(step.held, held(&[("aa", State::Active, 10)]));
+        assert_eq!(step.waiting, Some(waiting));
+    }
+}
+
+#[test]
 fn a_source_that_goes_back_to_a_draining_version_needs_no_new_bytes() {
     let start = held(&[("bb", State::Active, 5), ("aa", State::Draining, 5)]);
     let back = step(&start, Source::Usable("aa"), Finding::Accepted, &rules(), 10);
@@ -176,6 +189,10 @@ proptest! {
             let serves = step.held.iter().find(|each| each.state == State::Active).map(|each| each.version.clone());
             if finding == Finding::Refused && served != serves && at.iter().all(|each| each.state != State::Next) {
                 prop_assert!(served.is_none_or(|served| rules.revoked.contains(&served)));
+                // And what then serves is not the refused one, unless there is nothing else.
+                let others = at.iter().any(|each| !rules.revoked.contains(&each.version));
+                let draining = at.iter().any(|each| Some(&each.version) == serves.as_ref());
+                prop_assert!(!others || draining);
             }
             at = step.held;
         }

@@ -135,46 +135,29 @@ fn a_foreign_edit_is_mended() {
         let secret: k8s_openapi::api::core::v1::Secret = view.object("secret", "outrigger-keys")?;
         Some(map.data?.contains_key("surplus") || secret.data?.contains_key("surplus"))
     };
-    let edit = |kind: &str, name: &str, patch: Value| {
+    let edit = |kind: &str, name: &str, patch: &Value| {
         run(cluster
             .kubectl()
             .args(["patch", kind, name, "-n", namespace, "--type=merge", "-p", &patch.to_string()]))
         .unwrap();
     };
-    let tamper: [(&str, Box<dyn Fn()>); 3] = [
-        (
-            "another table",
-            Box::new(|| {
-                edit(
-                    "configmap",
-                    "outrigger-snapshot",
-                    json!({ "data": { "table": "H4sIAAAAAAAA", "surplus": "x" } }),
-                )
-            }),
-        ),
-        (
-            "the highest generation",
-            Box::new(|| {
-                edit(
-                    "configmap",
-                    "outrigger-snapshot",
-                    json!({ "data": { "generation": u64::MAX.to_string() } }),
-                )
-            }),
-        ),
-        (
-            "deleted",
-            Box::new(|| drop(kubectl(cluster, "delete configmap outrigger-snapshot -n mended"))),
-        ),
+    let foreign = [
+        json!({ "data": { "table": "H4sIAAAAAAAA", "surplus": "x" } }),
+        json!({ "data": { "generation": u64::MAX.to_string() } }),
+        json!({ "data": null }),
     ];
-    for (what, tamper) in tamper {
-        tamper();
-        let mended = until(what, || view.published().filter(|(now, _)| *now > generation));
-        assert_eq!(mended.1, document, "{what}");
+    for patch in foreign {
+        edit("configmap", "outrigger-snapshot", &patch);
+        let mended = until(&patch.to_string(), || view.published().filter(|(now, _)| *now > generation));
+        assert_eq!(mended.1, document, "{patch}");
         generation = mended.0;
     }
+    kubectl(cluster, "delete configmap outrigger-snapshot -n mended");
+    let mended = until("a new ConfigMap", || view.published().filter(|(now, _)| *now > generation));
+    assert_eq!(mended.1, document);
+    generation = mended.0;
     // What does not touch the document needs no new one.
-    edit("secret", "outrigger-keys", json!({ "data": { "surplus": "eA==" } }));
+    edit("secret", "outrigger-keys", &json!({ "data": { "surplus": "eA==" } }));
     until("the surplus is gone", || surplus().filter(|surplus| !surplus));
     kubectl(cluster, "delete secret outrigger-keys -n mended");
     let anew = until("a new Secret", || view.published().filter(|(now, _)| *now > generation));
