@@ -101,10 +101,7 @@ impl Controller {
         let controller = Self {
             turns: Turns {
                 gatherer: Gatherer::new(client.clone(), Arc::clone(&cluster), verifier),
-                teller: Teller {
-                    client: client.clone(),
-                    identity: settings.lease.identity.clone(),
-                },
+                teller: Teller::new(client.clone(), settings.lease.identity.clone()),
                 counts: Counts::new(metrics),
                 clock,
             },

@@ -14,26 +14,45 @@ use kube::{
 use outrigger_config::v1alpha1::{ModelRoute, ProviderKey};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
 /// Writes at a time.
 const AT_ONCE: usize = 16;
 /// Objects in one turn: what is more waits for the next, so that a namespace is published in between.
 const IN_ONE_TURN: usize = 256;
+/// Events that are remembered.
+const MOST_TOLD: usize = 16_384;
 /// What the API server takes as a note.
 const LONGEST_NOTE: usize = 1_000;
 
 /// Tells for one process.
 pub(crate) struct Teller {
-    pub(crate) client: Client,
-    pub(crate) identity: String,
+    client: Client,
+    identity: String,
+    /// Events that this process has written or tried to write.
+    told: Mutex<BTreeSet<u64>>,
 }
 
 impl Teller {
+    pub(crate) fn new(client: Client, identity: String) -> Self {
+        Self {
+            client,
+            identity,
+            told: Mutex::default(),
+        }
+    }
+
     /// Whether everything was told; what was not is told the next time.
     pub(crate) async fn tell(&self, reports: Vec<Report>, may_write: &(dyn Fn() -> bool + Sync), now: u64) -> kube::Result<bool> {
-        let mut news: Vec<Report> = reports.into_iter().filter(|report| report.status.is_some()).collect();
+        let (mut news, mut words): (Vec<Report>, Vec<Report>) = reports.into_iter().partition(|report| report.status.is_some());
         let all = news.len() <= IN_ONE_TURN;
         news.truncate(IN_ONE_TURN);
+        // Words without a status come again every turn, and are left out where they were said.
+        words.retain(|report| !report.told.is_empty());
+        news.extend(words.into_iter().take(IN_ONE_TURN));
         let mut told = stream::iter(news)
             .map(|report| self.one(report, may_write, now))
             .buffer_unordered(AT_ONCE);
@@ -57,7 +76,7 @@ impl Teller {
         };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &report.namespace, &resource);
         for told in &report.told {
-            self.event(&report, told, &resource, now).await?;
+            self.event(&report, told, &resource, now).await;
         }
         let Some(status) = &report.status else { return Ok(()) };
         // Another object of the same name has a status of its own.
@@ -75,10 +94,15 @@ impl Teller {
     }
 
     /// One Event; the same words about the same object are one Event, whoever says them again.
-    async fn event(&self, report: &Report, told: &Told, resource: &ApiResource, now: u64) -> kube::Result<()> {
+    async fn event(&self, report: &Report, told: &Told, resource: &ApiResource, now: u64) {
+        // A character has at most four bytes.
         let note: String = told.message.chars().take(LONGEST_NOTE / 4).collect();
-        let digest = Sha256::digest(format!("{}\n{}\n{}", report.uid, told.reason, told.message));
+        let words = if told.once { "" } else { told.message.as_str() };
+        let digest = Sha256::digest(format!("{}\n{}\n{words}", report.uid, told.reason));
         let digest = digest.iter().take(8).fold(0_u64, |digest, byte| digest << 8 | u64::from(*byte));
+        if !self.is_news(digest) {
+            return;
+        }
         let event = Event {
             metadata: ObjectMeta {
                 name: Some(format!("{}.{digest:016x}", report.name.chars().take(200).collect::<String>())),
@@ -108,13 +132,19 @@ impl Teller {
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &report.namespace);
         match api.create(&PostParams::default(), &event).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Ok(_) => {}
+            // Somebody has said so before.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
             // An Event that cannot be written must not keep a status back.
-            Err(error) => {
-                tracing::warn!(%error, "cannot write an Event");
-                Ok(())
-            }
+            Err(error) => tracing::warn!(%error, "cannot write an Event"),
         }
+    }
+
+    fn is_news(&self, digest: u64) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= MOST_TOLD {
+            told.clear();
+        }
+        told.insert(digest)
     }
 }

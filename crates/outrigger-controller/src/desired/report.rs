@@ -9,12 +9,12 @@ pub(super) use keys::ACTIVE;
 use super::{
     Inputs, PROGRAMMED, RouteNames,
     carry::Kept,
-    conditions::{Verdict, shortened},
+    conditions::{self, Verdict, shortened},
     distribute::Ring,
     own::OwnKeys,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
-use outrigger_config::diagnostics::{ACCEPTED, Diagnostic, Reason};
+use outrigger_config::diagnostics::{ACCEPTED, Diagnostic, Reason, Severity};
 use outrigger_snapshot::Document;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,8 @@ pub struct Told {
     pub reason: String,
     /// In sentences.
     pub message: String,
+    /// It may be so in many namespaces at once, and one Event says enough.
+    pub once: bool,
 }
 
 /// All that reports are made of.
@@ -75,8 +77,31 @@ pub(super) fn reports(facts: &Facts<'_>) -> Vec<Report> {
     let mut reports: Vec<Report> = routes.map(|route| routes::report(facts, route)).collect();
     reports.extend(keys.map(|key| keys::report(facts, key)));
     reports.extend(unreadable.map(|each| self::unreadable(facts, each)));
-    reports.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    reports.extend(guests(facts));
+    reports.sort_by(|a, b| (a.kind, &a.namespace, &a.name).cmp(&(b.kind, &b.namespace, &b.name)));
     reports
+}
+
+/// What is wrong here with routes that others share. Their conditions speak of their home, so that an Event has to say it.
+fn guests<'f>(facts: &'f Facts<'_>) -> impl Iterator<Item = Report> + 'f {
+    let here = facts.inputs.namespace.as_str();
+    facts.inputs.objects.routes.iter().filter_map(move |route| {
+        let meta = &route.object.metadata;
+        let (namespace, name) = (meta.namespace.as_deref()?, meta.name.as_deref()?);
+        let found = conditions::about(facts.of_routes, "ModelRoute", namespace, name);
+        let error = found
+            .into_iter()
+            .find(|found| found.severity == Severity::Error && found.reason != Reason::InvalidSpec)?;
+        (namespace != here).then(|| Report {
+            told: vec![Told {
+                warning: true,
+                reason: error.reason.as_str().to_owned(),
+                message: shortened(&format!("in namespace {here}: {}; {}", error.message, error.help)),
+                once: true,
+            }],
+            ..start("ModelRoute", meta, &[], &[])
+        })
+    })
 }
 
 /// Of an object that today's types cannot read.
@@ -93,7 +118,7 @@ fn unreadable(facts: &Facts<'_>, object: &super::Unreadable) -> Report {
         Verdict::new(ACCEPTED, "False", reason, message),
         not_current(facts.kept.contains(object.kind, namespace, name), reason),
     ];
-    let conditions = conditions(&verdicts, &object.conditions, meta, facts.inputs.now);
+    let conditions = as_conditions(&verdicts, &object.conditions, meta, facts.inputs.now);
     let changed = conditions != object.conditions;
     Report {
         status: changed.then(|| json!({ "conditions": conditions })),
@@ -126,12 +151,13 @@ fn start(kind: &'static str, meta: &ObjectMeta, verdicts: &[Verdict], before: &[
                 warning: true,
                 reason: verdict.reason.clone(),
                 message: shortened(&verdict.message),
+                once: false,
             })
             .collect(),
     }
 }
 
-fn conditions(verdicts: &[Verdict], before: &[Condition], meta: &ObjectMeta, now: u64) -> Vec<Condition> {
+fn as_conditions(verdicts: &[Verdict], before: &[Condition], meta: &ObjectMeta, now: u64) -> Vec<Condition> {
     verdicts
         .iter()
         .map(|verdict| verdict.condition(before, meta.generation, now))

@@ -35,7 +35,7 @@ pub(super) fn report(facts: &Facts<'_>, key: &ProviderKey) -> Report {
         verdicts.push(valid(facts, key, namespace, name, &before));
     }
     let status = ProviderKeyStatus {
-        conditions: super::conditions(&verdicts, &before.conditions, meta, facts.inputs.now),
+        conditions: super::as_conditions(&verdicts, &before.conditions, meta, facts.inputs.now),
         keys: rows(facts, key, namespace, name, &before.keys),
     };
     Report {

@@ -38,7 +38,7 @@ pub(super) fn report(facts: &Facts<'_>, route: &ModelRoute) -> Report {
     let verdicts = [accepted, resolved, programmed];
     let before = route.status.clone().unwrap_or_default();
     let status = ModelRouteStatus {
-        conditions: super::conditions(&verdicts, &before.conditions, meta, facts.inputs.now),
+        conditions: super::as_conditions(&verdicts, &before.conditions, meta, facts.inputs.now),
         targets: published.map(|(document, route, _)| targets(document, route)).unwrap_or_default(),
         published_generation: published.and_then(|(document, route, generation)| {
             let since = before.published_generation.filter(|_| unchanged(facts, document, route));
