@@ -148,6 +148,21 @@ fn a_secret_that_is_gone_or_broken_leaves_its_last_bytes_in_use() {
 }
 
 #[test]
+fn kept_bytes_go_on_to_a_host_that_their_owner_agreed_to() {
+    let mut world = World::new(PLAIN);
+    world.edit("ProviderKey", "openai", |key| {
+        key["spec"]["endpoint"] = serde_json::json!({ "baseURL": "https://llm.corp/v1" });
+    });
+    world.find("Secret", "openai-keys")["metadata"]["annotations"] = serde_json::json!({ "outrigger.dev/origins": "https://llm.corp" });
+    world.settle("support");
+    let before = world.document("support");
+    world.remove("Secret", "openai-keys");
+    world.settle("support");
+    assert_eq!(world.document("support"), before);
+    assert!(holds(&world, "sk-canary-one"));
+}
+
+#[test]
 fn kept_bytes_stay_bound_to_the_place_that_they_were_for() {
     // Whoever may edit the ProviderKey, and not the Secret, waits for it to be missing and points the key at a host of theirs.
     let mut world = settled();
