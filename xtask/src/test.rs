@@ -5,7 +5,7 @@ mod counts;
 mod sdk;
 mod terminal;
 
-use crate::{process, tidy, workspace};
+use crate::{codegen, process, tidy, workspace};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use counts::{Counts, Runner};
@@ -33,7 +33,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Suite {
-    /// Format, tidy, clippy.
+    /// Format, tidy, generated files, clippy.
     Lint,
     /// Unit, property and golden tests, and the examples in the documentation.
     Unit,
@@ -93,7 +93,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     if wanted(&[Suite::Lint]) {
         session.cargo("format", &["fmt", "--all", "--", "--check", "--files-with-diff"], Runner::Check)?;
-        session.tidy()?;
+        session.own("tidy", tidy::report)?;
+        session.own("generated files", codegen::report)?;
         let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
         session.cargo("clippy", &clippy, Runner::Check)?;
     }
@@ -173,13 +174,14 @@ impl Session {
         Ok(passed)
     }
 
-    fn tidy(&mut self) -> Result<()> {
+    /// Runs a check of our own as a step: its report says what is wrong, if anything is.
+    fn own(&mut self, name: &'static str, check: fn(&Path) -> Result<Option<String>>) -> Result<()> {
         let started = Instant::now();
-        self.terminal.begin("tidy");
-        let report = tidy::report(&self.root)?;
+        self.terminal.begin(name);
+        let report = check(&self.root)?;
         let verdict = if report.is_none() { Verdict::Passed } else { Verdict::Failed };
         let counts = Runner::Check.counts("", report.is_none());
-        self.end("tidy", verdict, counts, started.elapsed(), &report.unwrap_or_default());
+        self.end(name, verdict, counts, started.elapsed(), &report.unwrap_or_default());
         Ok(())
     }
 
