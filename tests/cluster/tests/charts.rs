@@ -294,7 +294,7 @@ fn its_pod(cluster: &Cluster) {
     let deployment: Value = serde_json::from_str(&deployment).unwrap();
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "controller", "namespace": HOME}});
     pod["spec"] = deployment["spec"]["template"]["spec"].clone();
-    let mut ask = |pod: &Value| run_with_input(cluster.kubectl().args(["create", "--dry-run=server", "-f", "-"]), &pod.to_string());
+    let ask = |pod: &Value| run_with_input(cluster.kubectl().args(["create", "--dry-run=server", "-f", "-"]), &pod.to_string());
     ask(&pod).unwrap();
     pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
     assert!(ask(&pod).unwrap_err().to_string().contains("violates PodSecurity"));
