@@ -11,12 +11,20 @@
 //! # }
 //! ```
 
+mod api_server;
 mod client;
 mod plane;
+mod published;
+mod relay;
+mod sidecar;
 mod yaml;
 
+pub use api_server::ApiServer;
 pub use client::{Answer, Connection, chunked};
-pub use plane::{Plane, post, request};
+pub use plane::{Plane, binary, post, request};
+pub use published::{NAMESPACE, Published, published};
+pub use relay::Relay;
+pub use sidecar::{Mount, Sidecar};
 pub use yaml::{KEY, anthropic_provider, chat, messages, provider, provider_with, route, route_with, target};
 
 /// Scripted providers on a port of their own.

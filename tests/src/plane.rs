@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 /// How long a process may take to open its ports.
-const START: Duration = Duration::from_mins(1);
+pub(crate) const START: Duration = Duration::from_mins(1);
 
 /// A data plane process with its folder of manifests. Dropping it ends the process.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Plane {
         write(&folder.path().join("routes"), manifests)?;
         let ports = folder.path().join("ports.json");
         let log = std::fs::File::create(folder.path().join("log"))?;
-        let child = tokio::process::Command::new(binary()?)
+        let child = tokio::process::Command::new(binary("outrigger")?)
             .args(["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "-f"])
             .arg(folder.path().join("routes"))
             .arg("--ports-file")
@@ -217,14 +217,17 @@ fn write(folder: &Path, manifests: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The `outrigger` binary beside the running test's own folder; `cargo xtask test` builds it first.
-fn binary() -> anyhow::Result<PathBuf> {
+/// A binary beside the running test's own folder; `cargo xtask test` builds them first.
+///
+/// # Errors
+/// Where it is not built.
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent).context("target folder")?;
-    let binary = folder.join("outrigger");
+    let binary = folder.join(name);
     if !binary.exists() {
         bail!(
-            "{} is not built: run `cargo build -p outrigger` first, or `cargo xtask test process`",
+            "{} is not built: run `cargo build -p {name}` first, or `cargo xtask test process`",
             binary.display()
         );
     }

@@ -43,13 +43,18 @@ const CRATES: &[Rule] = &[
         never: &["hyper", "kube-client", "tokio"],
     },
     Rule {
+        name: "outrigger-snapshot",
+        uses: Uses::Only(&["outrigger-core"]),
+        never: &["hyper", "kube-core", "rustls", "tokio"],
+    },
+    Rule {
         name: "outrigger-runtime",
         uses: Uses::Only(&[]),
         never: &["kube-core", "rustls"],
     },
     Rule {
         name: "outrigger-proxy",
-        uses: Uses::Only(&["outrigger-core", "outrigger-dialect", "outrigger-runtime"]),
+        uses: Uses::Only(&["outrigger-core", "outrigger-dialect", "outrigger-snapshot", "outrigger-runtime"]),
         never: &["clap", "k8s-openapi", "kube", "kube-core", "schemars", "serde-saphyr"],
     },
     Rule {

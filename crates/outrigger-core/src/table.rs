@@ -105,7 +105,7 @@ pub struct RingKey {
     pub name: String,
     /// Identity of the bytes: `namespace/name/key.version`. A rotated key is another id and starts clean.
     pub id: String,
-    /// Share of the traffic inside the ring, at least 1.
+    /// Share of the traffic inside the ring; 0 = stands by: used only where no key with a share can be.
     pub weight: u32,
 }
 

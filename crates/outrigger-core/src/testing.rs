@@ -19,6 +19,8 @@ pub(crate) struct Spec {
     pub(crate) weight: u32,
     /// Keys of the provider; 0 = it has none.
     pub(crate) keys: usize,
+    /// Further keys that stand by.
+    pub(crate) standby: usize,
     pub(crate) window: Option<u32>,
     pub(crate) reasoning: bool,
 }
@@ -29,6 +31,7 @@ impl Default for Spec {
             priority: 0,
             weight: 1,
             keys: 1,
+            standby: 0,
             window: None,
             reasoning: false,
         }
@@ -59,8 +62,13 @@ pub(crate) fn table(specs: &[Spec]) -> Table {
         path: "/v1".to_string(),
         headers: vec![],
         ca_pem: None,
-        auth: if spec.keys == 0 { Auth::None } else { Auth::ApiKey },
-        ring: (0..spec.keys).map(|key| ring_key(&format!("ns/p{at}/k{key}.1"))).collect(),
+        auth: if spec.keys + spec.standby == 0 { Auth::None } else { Auth::ApiKey },
+        ring: (0..spec.keys + spec.standby)
+            .map(|key| RingKey {
+                weight: u32::from(key < spec.keys),
+                ..ring_key(&format!("ns/p{at}/k{key}.1"))
+            })
+            .collect(),
         passthrough: vec![],
         quirks: Quirks::default(),
     };

@@ -21,6 +21,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 /// The shared state of one data plane.
@@ -35,7 +36,11 @@ pub(crate) struct App {
     cell: ArcSwap<Snapshot>,
     health: Mutex<Health>,
     generations: AtomicU64,
+    /// Since when bytes of keys are missing, in microseconds of the clock; [`NOT_PENDING`] = none are.
+    pending_since: AtomicU64,
 }
+
+const NOT_PENDING: u64 = u64::MAX;
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,6 +63,7 @@ impl App {
             cell: ArcSwap::from_pointee(Snapshot::empty(slots)),
             health: Mutex::new(health),
             generations: AtomicU64::new(0),
+            pending_since: AtomicU64::new(NOT_PENDING),
         }
     }
 
@@ -75,9 +81,13 @@ impl App {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The next number of this process's own count.
+    pub(crate) fn next_generation(&self) -> u64 {
+        self.generations.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Puts a table into force. A table that cannot be used changes nothing but a metric.
-    pub(crate) fn install(&self, table: Table, secrets: &BTreeMap<String, Secret>, source: &str) -> Result<u64, Unusable> {
-        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
+    pub(crate) fn install(&self, generation: u64, table: Table, secrets: &BTreeMap<String, Secret>, source: &str) -> Result<(), Unusable> {
         let slots = self.health().attach(&table, &|key| !secrets.contains_key(key), self.now());
         let next = match Snapshot::prepare(table, secrets, slots, &self.upstreams) {
             Ok(next) => next,
@@ -89,11 +99,33 @@ impl App {
         let old = self.cell.swap(Arc::new(next));
         self.retire(&old);
         self.metrics.generation.set(generation);
+        self.metrics.source.clear();
         self.metrics
             .source
             .get_or_create(&crate::metrics::SourceLabels { source: source.to_owned() })
             .set(1);
-        Ok(generation)
+        Ok(())
+    }
+
+    /// Says whether bytes of keys are missing.
+    pub(crate) fn await_keys(&self, pending: bool) {
+        if pending {
+            let now = self.now().0;
+            // The wait goes on from where it began.
+            let _ = self
+                .pending_since
+                .compare_exchange(NOT_PENDING, now, Ordering::Relaxed, Ordering::Relaxed);
+        } else {
+            self.pending_since.store(NOT_PENDING, Ordering::Relaxed);
+        }
+    }
+
+    /// How long bytes of keys have been missing; zero where none are.
+    pub(crate) fn pending_for(&self) -> Duration {
+        match self.pending_since.load(Ordering::Relaxed) {
+            NOT_PENDING => Duration::ZERO,
+            since => self.now().since(Tick(since)),
+        }
     }
 
     /// Counts a snapshot that was refused.

@@ -24,6 +24,9 @@ impl Collector for Gauges {
         let bytes = ConstGauge::new(i64::try_from(app.budget.bytes()).unwrap_or(i64::MAX));
         let help = "Bytes of prompts and held answers in memory";
         bytes.encode(encoder.encode_descriptor("buffered_bytes", help, None, bytes.metric_type())?)?;
+        let pending = ConstGauge::new(app.pending_for().as_secs_f64());
+        let help = "How long bytes of keys that the snapshot refers to have been missing";
+        pending.encode(encoder.encode_descriptor("snapshot_pending_seconds", help, None, pending.metric_type())?)?;
         let states = self.states();
         states.encode(encoder.encode_descriptor("target_state", "1 for the state that a target is in", None, states.metric_type())?)
     }

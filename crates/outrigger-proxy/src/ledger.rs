@@ -178,7 +178,7 @@ impl Ledger {
             self.learn(served, outcome, &record, now);
         }
         if tracing::enabled!(tracing::Level::DEBUG) {
-            tracing::debug!(record = %record.to_json(), "request");
+            tracing::debug!(record = %record.json(), "request");
         }
         self.app.ring.push(record);
     }

@@ -50,7 +50,22 @@ impl Proxy {
     /// # Errors
     /// A table that contradicts itself changes nothing.
     pub fn install(&self, table: Table, secrets: &BTreeMap<String, Secret>, source: &str) -> Result<u64, Unusable> {
-        self.app.install(table, secrets, source)
+        let generation = self.app.next_generation();
+        self.app.install(generation, table, secrets, source)?;
+        Ok(generation)
+    }
+
+    /// As [`install`](Self::install), for a table that comes with a number.
+    ///
+    /// # Errors
+    /// A table that contradicts itself changes nothing.
+    pub fn publish(&self, generation: u64, table: Table, secrets: &BTreeMap<String, Secret>, source: &str) -> Result<(), Unusable> {
+        self.app.install(generation, table, secrets, source)
+    }
+
+    /// Says whether bytes of keys that the table refers to are still on their way, for the metrics.
+    pub fn await_keys(&self, pending: bool) {
+        self.app.await_keys(pending);
     }
 
     /// Counts a routing table that was refused before it came here; `reason` is a constant.

@@ -5,7 +5,7 @@ use crate::text;
 use bytes::Bytes;
 use http::HeaderValue;
 use outrigger_core::{Class, PicoUsd, Usage};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::{
     collections::VecDeque,
     fmt,
@@ -84,64 +84,126 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The record as people and programs read it; unknown fields are absent.
-    pub(crate) fn to_json(&self) -> Value {
-        let mut out = Map::new();
-        let mut put = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                out.insert(name.to_owned(), value);
+    /// The record as a JSON object; unknown fields are absent. Written, not built: each stream carries one.
+    pub(crate) fn json(&self) -> String {
+        let mut out = Object::new(String::with_capacity(512));
+        out.raw("id", &format!("\"{}\"", self.id));
+        out.text("outcome", Some(self.outcome.as_str()));
+        out.text("route", self.route.as_deref());
+        out.text("rule", self.rule.as_deref());
+        out.text("endpoint", Some(self.endpoint));
+        out.raw("stream", if self.stream { "true" } else { "false" });
+        out.key("attempts");
+        out.0.push('[');
+        for (at, attempt) in self.attempts.iter().enumerate() {
+            if at > 0 {
+                out.0.push(',');
             }
-        };
-        let shown = |value: &Option<Arc<str>>| value.as_deref().map(Value::from);
-        put("id", Some(Value::from(self.id.to_string())));
-        put("outcome", Some(Value::from(self.outcome.as_str())));
-        put("route", shown(&self.route));
-        put("rule", shown(&self.rule));
-        put("endpoint", Some(Value::from(self.endpoint)));
-        put("stream", Some(Value::from(self.stream)));
-        put("attempts", Some(self.attempts.iter().map(AttemptRecord::to_json).collect()));
-        put("provider", shown(&self.provider));
-        put("model", shown(&self.model));
-        put("usage", self.usage.and_then(|usage| serde_json::to_value(usage).ok()));
-        put("cost_usd", self.cost.map(number));
-        put("baseline_usd", self.baseline.map(number));
-        put("wasted_usd", self.wasted.map(number));
-        put("estimated", Some(Value::from(self.estimated)));
-        put("finish", self.finish.as_deref().map(Value::from));
-        let mut ms = Map::new();
-        ms.insert("total".into(), millis(self.total_us));
-        if let Some(first) = self.first_content_us {
-            ms.insert("first_content".into(), millis(first));
+            out = Object(attempt.json(out.0));
         }
-        ms.insert("gateway".into(), millis(self.gateway_us));
-        put("ms", Some(Value::Object(ms)));
-        Value::Object(out)
+        out.0.push(']');
+        out.text("provider", self.provider.as_deref());
+        out.text("model", self.model.as_deref());
+        if let Some(usage) = &self.usage {
+            out.key("usage");
+            let mut inner = Object::new(out.0);
+            for (name, count) in crate::metrics::TOKEN_CLASSES.into_iter().zip(crate::metrics::token_counts(usage)) {
+                inner.number(name, count);
+            }
+            out = Object(inner.close());
+        }
+        for (name, amount) in [
+            ("cost_usd", self.cost),
+            ("baseline_usd", self.baseline),
+            ("wasted_usd", self.wasted),
+        ] {
+            if let Some(amount) = amount {
+                out.raw(name, &usd(amount));
+            }
+        }
+        out.raw("estimated", if self.estimated { "true" } else { "false" });
+        out.text("finish", self.finish.as_deref());
+        out.key("ms");
+        let mut ms = Object::new(out.0);
+        ms.ms("total", self.total_us);
+        if let Some(first) = self.first_content_us {
+            ms.ms("first_content", first);
+        }
+        ms.ms("gateway", self.gateway_us);
+        Object(ms.close()).close()
+    }
+
+    /// [`Self::json`], for pages that hold several.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_str(&self.json()).unwrap_or_default()
     }
 }
 
 impl AttemptRecord {
-    fn to_json(&self) -> Value {
-        let mut value = json!({ "target": &*self.target, "outcome": self.class.as_str(), "ms": self.ms });
-        if let (Some(model), Some(out)) = (&self.model, value.as_object_mut()) {
-            out.insert("model".into(), Value::from(&**model));
-        }
-        if let (Some(key), Some(out)) = (&self.key, value.as_object_mut()) {
-            out.insert("key".into(), Value::from(&**key));
-        }
-        value
+    fn json(&self, out: String) -> String {
+        let mut out = Object::new(out);
+        out.text("target", Some(&self.target));
+        out.text("outcome", Some(self.class.as_str()));
+        out.number("ms", self.ms);
+        out.text("model", self.model.as_deref());
+        out.text("key", self.key.as_deref());
+        out.close()
     }
 }
 
-/// Milliseconds with three decimals.
-fn millis(us: u64) -> Value {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let ms = us as f64 / 1_000.0;
-    Value::from(ms)
-}
+/// A JSON object that is being written.
+struct Object(String);
 
-/// Dollars as a JSON number.
-fn number(amount: PicoUsd) -> Value {
-    usd(amount).parse::<f64>().map_or(Value::Null, Value::from)
+impl Object {
+    fn new(mut out: String) -> Self {
+        out.push('{');
+        Self(out)
+    }
+
+    fn key(&mut self, name: &str) {
+        if !self.0.ends_with('{') {
+            self.0.push(',');
+        }
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
+    fn raw(&mut self, name: &str, value: &str) {
+        self.key(name);
+        self.0.push_str(value);
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.key(name);
+        text::push(&mut self.0, value);
+    }
+
+    /// Microseconds as milliseconds with three decimals.
+    fn ms(&mut self, name: &str, micros: u64) {
+        self.key(name);
+        text::push_ms(&mut self.0, micros);
+    }
+
+    fn text(&mut self, name: &str, value: Option<&str>) {
+        let Some(value) = value else { return };
+        self.key(name);
+        if value
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+        {
+            self.0.push('"');
+            self.0.push_str(value);
+            self.0.push('"');
+        } else {
+            self.0.push_str(&Value::from(value).to_string());
+        }
+    }
+
+    fn close(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
 }
 
 /// Dollars in decimals, exact: `0.000123`.
@@ -255,6 +317,78 @@ mod tests {
         for id in [RequestId(0, 0), RequestId(0x0123_4567_89ab_cdef, 0xfedc_ba98), RequestId::mint()] {
             assert_eq!(id.header().to_str().unwrap(), id.to_string());
         }
+    }
+
+    #[test]
+    fn a_record_is_json_with_what_is_known_and_nothing_else() {
+        let known = Record {
+            id: RequestId(1, 2),
+            outcome: Class::Ok,
+            route: Some("ns/r".into()),
+            rule: Some("a \"quoted\" \\ rule\n".into()),
+            endpoint: "chat",
+            stream: true,
+            attempts: vec![
+                AttemptRecord {
+                    target: "a/m".into(),
+                    model: None,
+                    key: Some("k".into()),
+                    class: Class::Timeout,
+                    ms: 2_001,
+                },
+                AttemptRecord {
+                    target: "b/*".into(),
+                    model: Some("möbel".into()),
+                    key: None,
+                    class: Class::Ok,
+                    ms: 4,
+                },
+            ],
+            provider: Some("b".into()),
+            model: Some("möbel".into()),
+            usage: Some(Usage {
+                input: 1,
+                output: 2,
+                cached_read: 3,
+                cache_write: 4,
+                reasoning: 5,
+            }),
+            cost: Some(PicoUsd(123_000_000)),
+            baseline: Some(PicoUsd(2_500_000_000_000)),
+            wasted: None,
+            estimated: false,
+            finish: Some("stop".into()),
+            total_us: 1_234_567,
+            first_content_us: Some(7),
+            gateway_us: 0,
+        };
+        assert_eq!(
+            serde_json::from_str::<Value>(&known.json()).unwrap(),
+            serde_json::json!({
+                "id": "req_000000000000000100000002", "outcome": "ok", "route": "ns/r", "rule": "a \"quoted\" \\ rule\n", "endpoint": "chat",
+                "stream": true, "attempts": [{ "target": "a/m", "outcome": "timeout", "ms": 2001, "key": "k" },
+                    { "target": "b/*", "outcome": "ok", "ms": 4, "model": "möbel" }],
+                "provider": "b", "model": "möbel",
+                "usage": { "input": 1, "output": 2, "cached_read": 3, "cache_write": 4, "reasoning": 5 },
+                "cost_usd": 0.000_123, "baseline_usd": 2.5, "estimated": false, "finish": "stop",
+                "ms": { "total": 1234.567, "first_content": 0.007, "gateway": 0.0 },
+            })
+        );
+        let unknown = Record {
+            route: None,
+            attempts: Vec::new(),
+            usage: None,
+            cost: None,
+            baseline: None,
+            finish: None,
+            first_content_us: None,
+            ..known
+        };
+        let value = unknown.value();
+        for name in ["route", "usage", "cost_usd", "baseline_usd", "wasted_usd", "finish"] {
+            assert!(value.get(name).is_none(), "{name}");
+        }
+        assert_eq!(value["attempts"], serde_json::json!([]));
     }
 
     #[test]

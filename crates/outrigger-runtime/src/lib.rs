@@ -12,8 +12,10 @@
 pub mod admin;
 pub mod clock;
 pub mod drain;
+pub mod files;
 pub mod listen;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod signals;
 pub mod tasks;

@@ -15,7 +15,5 @@ pub(crate) fn complain(line: &str) {
 
 /// Writes a ports file in one step: whoever waits for it never reads half of it.
 pub(crate) fn write_ports(file: &std::path::Path, ports: &serde_json::Value) -> anyhow::Result<()> {
-    let beside = file.with_extension("part");
-    std::fs::write(&beside, ports.to_string()).with_context(|| format!("cannot write {}", beside.display()))?;
-    std::fs::rename(&beside, file).with_context(|| format!("cannot write {}", file.display()))
+    outrigger_runtime::files::replace(file, ports.to_string().as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }

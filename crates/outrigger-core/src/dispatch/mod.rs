@@ -15,7 +15,7 @@
 //! | `ok` | committed: whatever else runs is cancelled, nothing is sent any more |
 //! | `client_error`, `content_policy` | refused at once: no other target would answer differently |
 //! | `context_window` | a candidate with a larger or unknown window |
-//! | `auth`, `quota`, `rate_limited` | another key of the same target, then the next target |
+//! | `auth`, `quota`, `rate_limited` | another key of the same target, one that stands by only if no other can be sent; then the next target |
 //! | everything else | the next target, then other keys of those tried |
 //! | *stale* | the same pair once more on a new connection, free of charge, at most once a pair |
 //!

@@ -104,7 +104,11 @@ impl Dispatch {
                 Grade::Up | Grade::Slow | Grade::Down => now,
                 Grade::Overloaded(until) => until,
             };
+            let standing_by = self.standing_by(health, ranked, now);
             for (key, bar) in health.bars(&self.plan.slots, ranked.target, now).enumerate() {
+                if standing_by && self.plan.slots.weight(ranked.target, key) == 0 {
+                    continue;
+                }
                 let told = match bar {
                     Bar::Never => continue,
                     Bar::Free => open_from,
@@ -164,14 +168,26 @@ impl Dispatch {
         self.tried.iter().any(|tried| tried.attempt.target == target)
     }
 
+    /// Whether keys without weight are out: one with weight can be sent, tried or not. What stands by replaces a key that is barred, not
+    /// the pause before a call is repeated.
+    fn standing_by(&self, health: &Health, ranked: &Ranked, now: Tick) -> bool {
+        let mut bars = health.bars(&self.plan.slots, ranked.target, now).enumerate();
+        bars.any(|(key, bar)| bar == Bar::Free && self.plan.slots.weight(ranked.target, key) > 0)
+    }
+
     /// An untried key that may be sent, drawn by weight.
     fn free_key(&self, health: &Health, ranked: &Ranked, now: Tick) -> Option<usize> {
         let tried = |key: usize| self.tried.iter().any(|tried| tried.is(ranked.target, key));
+        let weight = |key| u64::from(self.plan.slots.weight(ranked.target, key));
+        let standing_by = self.standing_by(health, ranked, now);
         let free = || {
             let bars = health.bars(&self.plan.slots, ranked.target, now).enumerate();
             bars.filter(|(key, bar)| *bar == Bar::Free && !tried(*key)).map(|(key, _)| key)
         };
-        let weight = |key| u64::from(self.plan.slots.weight(ranked.target, key));
+        if !standing_by {
+            // Of those that stand by the first is the best.
+            return free().next();
+        }
         let mut left = seed::below(self.seed, self.tried.len() as u64, free().map(weight).sum());
         free().find(|key| {
             let here = left < weight(*key);

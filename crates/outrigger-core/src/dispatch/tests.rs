@@ -505,6 +505,68 @@ fn keys_share_by_weight_and_a_provider_without_keys_has_none() {
     assert_eq!(world.request(at(0), DEADLINE).send(at(0)).key, None);
 }
 
+/// One key with weight and one that stands by, at the only target.
+fn rotated() -> World {
+    let mut specs = chain(1);
+    specs[0].standby = 1;
+    World::new(&specs)
+}
+
+#[test]
+fn after_a_refusal_of_one_version_the_one_that_stands_by_is_tried_at_once_and_serves_from_then_on() {
+    for class in [Class::Auth, Class::Quota, Class::RateLimited] {
+        let mut world = rotated();
+        let mut request = world.request(at(0), DEADLINE);
+        assert_eq!(request.send(at(0)).key, Some(0));
+        request.end(class, at(10));
+        assert_eq!(request.send(at(10)).key, Some(1), "{class:?}");
+        request.end(Class::Ok, at(20));
+        assert_eq!(world.request(at(30), DEADLINE).send(at(30)).key, Some(1), "{class:?}");
+    }
+}
+
+#[test]
+fn a_key_that_stands_by_is_left_alone_while_another_can_be_sent() {
+    let mut world = rotated();
+    world.attempts.max = 4;
+    let mut request = world.request(at(0), DEADLINE);
+    let mut now = at(0);
+    for _ in 0..4 {
+        assert_eq!(request.send(now).key, Some(0));
+        request.end(Class::BadResponse, now);
+        let Step::WaitUntil(until) = request.next(now) else { break };
+        now = until;
+    }
+    assert_eq!(request.dispatch.tried().len(), 4);
+    assert!(request.dispatch.tried().iter().all(|tried| tried.attempt.key == Some(0)));
+
+    // Of a ring with several keys the others share what the refused one leaves.
+    let mut specs = chain(1);
+    (specs[0].keys, specs[0].standby) = (2, 2);
+    let mut world = World::new(&specs);
+    let mut request = world.request(at(0), DEADLINE);
+    let mut keys = Vec::new();
+    for _ in 0..4 {
+        keys.push(request.send(at(0)).key.unwrap());
+        request.end(Class::Auth, at(0));
+    }
+    keys[..2].sort_unstable();
+    assert_eq!(keys, [0, 1, 2, 3]);
+}
+
+#[test]
+fn where_the_first_versions_bytes_are_missing_the_one_that_stands_by_serves() {
+    let mut world = rotated();
+    let first = world.table.providers[0].ring[0].id.clone();
+    world.slots = world.health.attach(&world.table, &|id| id == first, at(0));
+    assert_eq!(world.request(at(0), DEADLINE).send(at(0)).key, Some(1));
+    world.slots = world.health.attach(&world.table, &|_| true, at(0));
+    assert_eq!(
+        world.request(at(0), DEADLINE).next(at(0)),
+        Step::Finish(Verdict::NoTarget { wait: None })
+    );
+}
+
 #[test]
 fn an_abandoned_request_leaves_nothing_in_flight_and_no_trace() {
     let mut world = World::new(&chain(1));

@@ -72,7 +72,7 @@ struct Span {
 struct PairSlot {
     pair: Id,
     key: Option<Id>,
-    /// Share of the traffic inside the ring.
+    /// Share of the traffic inside the ring; 0 = stands by.
     weight: u32,
     /// The key's bytes are not there yet.
     pending: bool,
@@ -143,7 +143,7 @@ impl Health {
                 pairs.push(PairSlot {
                     pair,
                     key: Some(id),
-                    weight: key.weight.max(1),
+                    weight: key.weight,
                     pending: pending(&key.id),
                 });
             }

@@ -205,7 +205,7 @@ impl ReplyStream {
             return;
         }
         ledger.report = relay.report().clone();
-        let record = ledger.record(Class::Ok, self.exchange.app.now()).to_json();
+        let record = ledger.record(Class::Ok, self.exchange.app.now()).json();
         self.out
             .insert(at.min(self.out.len()), Bytes::from(format!(": outrigger {record}\n\n")));
     }

@@ -1,12 +1,13 @@
 //! `outrigger dev`: the data plane on YAML files. Edits take effect at once; a broken edit keeps what was good and says so.
 
 mod files;
-mod plane;
 
+use crate::output::complain;
+use anyhow::Context as _;
 use clap::Args;
+use outrigger_proxy::plane::{Plane, PlaneOptions};
+use outrigger_runtime::{logs, memory};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
-
-pub(crate) use plane::{Plane, PlaneOptions};
 
 /// Flags of `outrigger dev`.
 #[derive(Debug, Args)]
@@ -53,13 +54,46 @@ pub(crate) struct Common {
 /// Runs until it is told to stop.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut files = files::Files::new(arguments.file, arguments.namespace, &arguments.secret)?;
-    let options = PlaneOptions {
-        listen: arguments.listen,
-        admin: arguments.admin,
-    };
-    let plane = Plane::start(&options, &arguments.common)?;
+    let (plane, _logs) = arguments.common.start(arguments.listen, arguments.admin)?;
     files.first(&plane.proxy)?;
     let _watcher = files.watch(plane.proxy.clone())?;
-    plane.announce(arguments.common.ports_file.as_deref())?;
-    plane.run_until_signal()
+    arguments.common.announce(&plane)?;
+    plane.run_until_signal()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Common {
+    /// A data plane that serves, without routes as yet, and the process's logs, to be held until its end.
+    pub(crate) fn start(&self, listen: SocketAddr, admin: SocketAddr) -> anyhow::Result<(Plane, logs::Logs)> {
+        let format = if self.log_json { logs::Format::Json } else { logs::Format::Text };
+        let logs = logs::init(self.log_level, format)?;
+        let memory = match &self.memory_limit {
+            None => memory::limit(),
+            Some(quantity) => {
+                memory::parse_bytes(quantity).with_context(|| format!("--memory-limit {quantity}: write a quantity such as 512Mi"))?
+            }
+        };
+        let plane = Plane::start(&PlaneOptions {
+            listen,
+            admin,
+            memory,
+            ca_file: self.ca_file.clone(),
+        })?;
+        Ok((plane, logs))
+    }
+
+    /// Says where it serves.
+    pub(crate) fn announce(&self, plane: &Plane) -> anyhow::Result<()> {
+        if let Some(file) = &self.ports_file {
+            plane
+                .write_ports(file)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        let data = plane.data;
+        complain(&format!(
+            "Outrigger serves on http://{data} (OPENAI_BASE_URL=http://{data}/v1, ANTHROPIC_BASE_URL=http://{data})"
+        ));
+        complain(&format!("admin port: http://{}/targets, /requests, /metrics", plane.admin_address));
+        Ok(())
+    }
 }

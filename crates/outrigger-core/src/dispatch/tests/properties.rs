@@ -38,10 +38,12 @@ struct Case {
 
 fn spec() -> impl Strategy<Value = Spec> {
     let window = prop_oneof![Just(None), Just(Some(1_000)), Just(Some(2_000))];
-    (0..3u32, prop_oneof![Just(0), Just(1), Just(5)], 0..=3usize, window).prop_map(|(priority, weight, keys, window)| Spec {
+    let keys = (0..=3usize, 0..=2usize);
+    (0..3u32, prop_oneof![Just(0), Just(1), Just(5)], keys, window).prop_map(|(priority, weight, (keys, standby), window)| Spec {
         priority,
         weight,
         keys,
+        standby,
         window,
         reasoning: false,
     })
@@ -264,8 +266,15 @@ impl World {
         targets.map(look).collect()
     }
 
+    /// Whether a key of the target is out because it stands by for one that can be sent.
+    fn stands_by(&self, target: usize, key: usize, bars: &[Bar]) -> bool {
+        let ring = &self.table.providers[target].ring;
+        let weighs = |key: usize| ring.get(key).is_none_or(|key| key.weight > 0);
+        !weighs(key) && bars.iter().enumerate().any(|(at, bar)| *bar == Bar::Free && weighs(at))
+    }
+
     fn sent(&mut self, index: usize, attempt: &Attempt, open: &[(Grade, bool, Vec<Bar>)], now: Tick) {
-        let request = &mut self.requests[index];
+        let request = &self.requests[index];
         let before: Vec<Sent> = self.trace.iter().filter(|sent| sent.request == index).copied().collect();
         let same = |sent: &&Sent| (sent.target, sent.key) == (attempt.target, attempt.key);
         assert!(now < request.deadline, "sent past the deadline");
@@ -292,6 +301,10 @@ impl World {
             );
             assert!(!before.iter().filter(same).any(|sent| sent.fresh), "stale retried twice");
         } else {
+            assert!(
+                !self.stands_by(attempt.target, attempt.key.unwrap_or(0), bars),
+                "sent with a key that stands by"
+            );
             let usable = |(grade, fits, bars): &(Grade, bool, Vec<Bar>)| *fits && serves(grade) && bars.contains(&Bar::Free);
             if !attempt.probe && !serves(grade) {
                 assert!(!open.iter().any(usable), "no probe, although another target can serve");
@@ -303,7 +316,9 @@ impl World {
                         .filter(|(_, (grade, fits, _))| *fits && serves(grade))
                         .any(|(target, (_, _, bars))| {
                             let known = |key: usize| before.iter().any(|sent| sent.target == target && sent.key.unwrap_or(0) == key);
-                            bars.iter().enumerate().any(|(key, bar)| *bar == Bar::Free && !known(key))
+                            bars.iter()
+                                .enumerate()
+                                .any(|(key, bar)| *bar == Bar::Free && !known(key) && !self.stands_by(target, key, bars))
                         });
                 assert!(!untried, "the same pair again while another is untried");
             }

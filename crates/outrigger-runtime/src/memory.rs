@@ -1,4 +1,19 @@
-//! Byte quantities as Kubernetes writes them: `512Mi`, `1.5Gi`, `64M`, `1048576`.
+//! How much memory a process may use: its cgroup's word, or a quantity as Kubernetes writes it (`512Mi`, `1.5Gi`, `64M`, `1048576`).
+
+use std::fs;
+
+/// What may be used where nothing limits the process.
+const UNLIMITED: u64 = 1 << 30;
+
+/// What the process may use: its cgroup's limit, else a gibibyte.
+pub fn limit() -> u64 {
+    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = files
+        .iter()
+        .find_map(|file| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
+    // Version 1 writes a huge number for "none".
+    limit.filter(|limit| *limit < 1 << 50).unwrap_or(UNLIMITED)
+}
 
 /// Suffixes and their factors; the two-letter ones first, since `M` begins `Mi`.
 const UNITS: [(&str, u64); 9] = [
