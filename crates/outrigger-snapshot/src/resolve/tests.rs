@@ -177,6 +177,8 @@ fn versions() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Every (origin, certificates) that a table pairs with bytes is the one that those bytes are bound to, for any table and any disk.
     #[test]
     fn whatever_the_table_says_bytes_go_only_where_they_are_bound_to(
