@@ -1,7 +1,7 @@
 //! The project's automation: `cargo xtask <command>`.
 //!
 //! Everything that a person or the continuous integration runs beside `cargo` itself is here, in Rust, so that it works wherever the
-//! toolchain works. It must never change a tracked file.
+//! toolchain works. Only `codegen` may change a tracked file.
 #![expect(clippy::print_stdout, reason = "a program for a terminal: its output is its result")]
 #![expect(
     clippy::disallowed_methods,
@@ -9,6 +9,8 @@
 )]
 
 mod bench;
+mod cluster;
+mod codegen;
 mod process;
 mod run;
 mod test;
@@ -32,6 +34,10 @@ enum Command {
     Test(test::Args),
     /// Check the rules of the code base that no compiler checks.
     Tidy,
+    /// A Kubernetes API server on this host, started and ended.
+    Cluster(cluster::Args),
+    /// Write the charts' definitions and the reference of every field, from the types.
+    Codegen(codegen::Args),
     /// Run what takes minutes and is run on purpose.
     Run(run::Args),
     /// Measure the data plane against a bare pass-through, in turn in one run.
@@ -42,6 +48,8 @@ fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Cluster(args) => cluster::run(&args),
+        Command::Codegen(args) => codegen::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
     }

@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
-    /// Seconds and mebibytes: reloads under load, idle connections, slow answers, memory.
+    /// Seconds and mebibytes: the compile step, reloads under load, idle connections, slow answers, memory.
     Figures,
 }
 
@@ -41,19 +41,13 @@ fn figures(args: &Args) -> anyhow::Result<ExitCode> {
         cargo(&["build", "--package", "outrigger", "--features", "jemalloc"])?,
         "the build failed"
     );
-    let mut command = Command::new("cargo");
-    command.args([
-        "test",
-        "--package",
-        "outrigger-tests",
-        "--test",
-        "figures",
-        "--profile",
-        &args.profile,
-        "--",
-    ]);
-    command.args(["--ignored", "--nocapture", "--test-threads", "1"]).args(&args.filter);
-    let status = command.status().context("cargo test")?;
+    let mut all_met = true;
+    for (package, test) in [("outrigger-config", "scale"), ("outrigger-tests", "figures")] {
+        let mut command = Command::new("cargo");
+        command.args(["test", "--package", package, "--test", test, "--profile", &args.profile, "--"]);
+        command.args(["--ignored", "--nocapture", "--test-threads", "1"]).args(&args.filter);
+        all_met &= command.status().context("cargo test")?.success();
+    }
     println!("profile: {}", args.profile);
-    Ok(ExitCode::from(u8::from(!status.success())))
+    Ok(ExitCode::from(u8::from(!all_met)))
 }

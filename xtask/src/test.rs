@@ -5,10 +5,11 @@ mod counts;
 mod sdk;
 mod terminal;
 
-use crate::{process, tidy, workspace};
+use crate::{codegen, process, tidy, workspace};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use counts::{Counts, Runner};
+use outrigger_cluster::Programs;
 use std::{
     env,
     fmt::Write as _,
@@ -32,12 +33,14 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Suite {
-    /// Format, tidy, clippy.
+    /// Format, tidy, generated files, clippy.
     Lint,
     /// Unit, property and golden tests, and the examples in the documentation.
     Unit,
     /// Process tests over real sockets.
     Process,
+    /// Tests against a real Kubernetes API server.
+    Cluster,
     /// Both SDK suites.
     Sdk,
     /// The Python SDKs against a running data plane.
@@ -77,7 +80,7 @@ struct Session {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     process::end_with_us();
     let root = workspace::root();
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
+    let target = workspace::target();
     let mut session = Session {
         logs: target.join("xtask-logs"),
         cache: env::var_os("OUTRIGGER_CACHE").map_or_else(|| root.join(".cache"), |folder| root.join(folder)),
@@ -90,21 +93,34 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     if wanted(&[Suite::Lint]) {
         session.cargo("format", &["fmt", "--all", "--", "--check", "--files-with-diff"], Runner::Check)?;
-        session.tidy()?;
+        session.own("tidy", tidy::report)?;
+        session.own("generated files", codegen::report)?;
         let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
         session.cargo("clippy", &clippy, Runner::Check)?;
     }
     if wanted(&[Suite::Unit]) {
-        let most = ["test", "--workspace", "--exclude", "outrigger-tests", "--locked", "--no-fail-fast"];
+        let most = [
+            "test",
+            "--workspace",
+            "--exclude",
+            "outrigger-tests",
+            "--exclude",
+            "outrigger-cluster",
+            "--locked",
+            "--no-fail-fast",
+        ];
         session.cargo("unit tests", &[&most[..], &["--lib", "--bins", "--tests"]].concat(), Runner::Cargo)?;
         session.cargo("doc tests", &[&most[..], &["--doc"]].concat(), Runner::Cargo)?;
     }
-    let (process, python, node) = (
+    let (process, cluster, python, node) = (
         wanted(&[Suite::Process]),
+        wanted(&[Suite::Cluster]),
         wanted(&[Suite::Sdk, Suite::Python]),
         wanted(&[Suite::Sdk, Suite::Node]),
     );
-    if (process || python || node) && !session.cargo("binaries", &["build", "--workspace", "--bins", "--locked"], Runner::Preparation)? {
+    if (process || cluster || python || node)
+        && !session.cargo("binaries", &["build", "--workspace", "--bins", "--locked"], Runner::Preparation)?
+    {
         session.terminal.note("the suites that need the binaries cannot run");
         return Ok(session.finish());
     }
@@ -113,6 +129,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let tests = ["test", "--package", "outrigger-tests", "--locked", "--no-fail-fast"];
         let mut command = workspace::cargo(&tests);
         session.step("process tests", command.env("OUTRIGGER_BIN", &binary), Runner::Cargo)?;
+    }
+    if cluster {
+        session.cluster()?;
     }
     if python {
         session.sdk("Python SDKs", sdk::Kind::Python, &binary)?;
@@ -155,24 +174,38 @@ impl Session {
         Ok(passed)
     }
 
-    fn tidy(&mut self) -> Result<()> {
+    /// Runs a check of our own as a step: its report says what is wrong, if anything is.
+    fn own(&mut self, name: &'static str, check: fn(&Path) -> Result<Option<String>>) -> Result<()> {
         let started = Instant::now();
-        self.terminal.begin("tidy");
-        let report = tidy::report(&self.root)?;
+        self.terminal.begin(name);
+        let report = check(&self.root)?;
         let verdict = if report.is_none() { Verdict::Passed } else { Verdict::Failed };
         let counts = Runner::Check.counts("", report.is_none());
-        self.end("tidy", verdict, counts, started.elapsed(), &report.unwrap_or_default());
+        self.end(name, verdict, counts, started.elapsed(), &report.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Builds the cluster's programs where that is not done yet, then runs the suite.
+    fn cluster(&mut self) -> Result<()> {
+        const NAME: &str = "cluster tests";
+        if let Err(missing) = Programs::check() {
+            self.skip(NAME, missing.to_string());
+            return Ok(());
+        }
+        let mut build = Command::new(env::current_exe()?);
+        if self.step("cluster programs", build.args(["cluster", "build"]), Runner::Preparation)? {
+            let tests = ["test", "--package", "outrigger-cluster", "--locked", "--no-fail-fast"];
+            self.cargo(NAME, &tests, Runner::Cargo)?;
+        }
         Ok(())
     }
 
     /// Sets a suite's clients up where that is not done yet, then runs it.
     fn sdk(&mut self, name: &'static str, kind: sdk::Kind, binary: &Path) -> Result<()> {
-        let started = Instant::now();
         let tool = match kind.tool() {
             Ok(tool) => tool,
             Err(missing) => {
-                self.terminal.begin(name);
-                self.end(name, Verdict::Skipped(missing), Counts::skip(), started.elapsed(), "");
+                self.skip(name, missing);
                 return Ok(());
             }
         };
@@ -188,6 +221,11 @@ impl Session {
         let mut command = kind.suite(&self.root, &clients)?;
         self.step(name, command.env("OUTRIGGER_BIN", binary), kind.runner())?;
         Ok(())
+    }
+
+    fn skip(&mut self, name: &'static str, why: String) {
+        self.terminal.begin(name);
+        self.end(name, Verdict::Skipped(why), Counts::skip(), Duration::ZERO, "");
     }
 
     fn log(&self, name: &str) -> PathBuf {

@@ -75,6 +75,11 @@ const CRATES: &[Rule] = &[
         never: &["kube-client"],
     },
     Rule {
+        name: "outrigger-cluster",
+        uses: Uses::Only(&[]),
+        never: &["kube-core", "tokio"],
+    },
+    Rule {
         name: "outrigger-tests",
         uses: Uses::Leaf,
         never: &[],

@@ -3,8 +3,8 @@
 //! Secrets are seldom kept beside the objects that name them, so one that is not among the files is taken on trust.
 
 use crate::{
-    compile::compile,
-    diagnostics::{Diagnostic, Severity, tidy},
+    compile::{Mode, compile_for},
+    diagnostics::{Diagnostic, Reason, Severity, Subject, tidy},
     load::{Loaded, load},
     objects::{Datum, Objects, SecretObject},
     v1alpha1::AuthType,
@@ -81,7 +81,7 @@ pub fn check_loaded(loaded: Loaded, namespace: &str) -> Checked {
     );
     diagnostics.extend(trust(&mut objects, namespace));
     for namespace in objects.namespaces_in_use(namespace) {
-        diagnostics.extend(compile(&objects, &namespace).diagnostics);
+        diagnostics.extend(compile_for(&objects, &namespace, Mode::Cluster).diagnostics);
     }
     Checked {
         diagnostics: tidy(diagnostics),
@@ -111,11 +111,13 @@ fn trust(objects: &mut Objects, default_namespace: &str) -> Vec<Diagnostic> {
             let field = format!("spec.keys[{at}].secretRef");
             notes.push(Diagnostic {
                 severity: Severity::Note,
-                object: format!(
-                    "ProviderKey {namespace}/{}",
-                    key.object.metadata.name.as_deref().unwrap_or_default()
-                ),
+                subject: Subject::Object {
+                    kind: "ProviderKey".to_owned(),
+                    namespace: Some(namespace.clone()),
+                    name: key.object.metadata.name.clone().unwrap_or_default(),
+                },
                 source: key.origins.as_ref().map(|origins| origins.of(&field)),
+                reason: Reason::SecretAssumed,
                 field,
                 message: format!("Secret `{}/{}` is not among the files and is taken on trust", name.0, name.1),
                 help: String::new(),

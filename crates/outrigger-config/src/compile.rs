@@ -11,7 +11,7 @@ mod routes;
 mod visible;
 
 use crate::{
-    diagnostics::{Diagnostic, Origins, Severity, tidy},
+    diagnostics::{self, Diagnostic, Origins, Reason, Severity, tidy},
     objects::Objects,
 };
 use index::Index;
@@ -29,10 +29,28 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Compiles the routing of `namespace`. Objects without a namespace of their own count as its.
+/// Where the objects come from, and so whom they are trusted to come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// From files: whoever wrote them may read the Secrets anyway.
+    Files,
+    /// From a cluster, where a `ProviderKey`'s author may have no right to read the Secret that it names: a Secret's bytes go to a host
+    /// outside the catalogue only if the Secret itself says so.
+    Cluster,
+}
+
+/// Compiles the routing of `namespace` from files. Objects without a namespace of their own count as its.
 pub fn compile(objects: &Objects, namespace: &str) -> Compiled {
+    compile_for(objects, namespace, Mode::Files)
+}
+
+/// Compiles the routing of `namespace`: its own routes, and those that others share with it. Objects without a namespace of their own count
+/// as its.
+///
+/// The findings are about every object that took part, also those of other namespaces.
+pub fn compile_for(objects: &Objects, namespace: &str, mode: Mode) -> Compiled {
     let mut report = Report::default();
-    let index = Index::new(objects, namespace, &mut report);
+    let index = Index::new(objects, namespace, mode, &mut report);
     let keys = keys::resolve(&index, &mut report);
     let drafts = routes::draft(&index, &keys, &mut report);
     let (table, secrets) = assemble::assemble(&index, &keys, &drafts);
@@ -57,23 +75,28 @@ struct Subject<'a> {
 }
 
 impl Report {
-    fn error(&mut self, about: Subject<'_>, field: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.push(Severity::Error, about, field, message.into(), help.into());
+    fn error(&mut self, about: Subject<'_>, reason: Reason, field: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.push(Severity::Error, about, reason, field, (message.into(), help.into()));
     }
 
-    fn warning(&mut self, about: Subject<'_>, field: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.push(Severity::Warning, about, field, message.into(), help.into());
+    fn warning(&mut self, about: Subject<'_>, reason: Reason, field: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.push(Severity::Warning, about, reason, field, (message.into(), help.into()));
     }
 
-    fn note(&mut self, about: Subject<'_>, field: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.push(Severity::Note, about, field, message.into(), help.into());
+    fn note(&mut self, about: Subject<'_>, reason: Reason, field: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.push(Severity::Note, about, reason, field, (message.into(), help.into()));
     }
 
-    fn push(&mut self, severity: Severity, about: Subject<'_>, field: &str, message: String, help: String) {
+    fn push(&mut self, severity: Severity, about: Subject<'_>, reason: Reason, field: &str, (message, help): (String, String)) {
         self.0.push(Diagnostic {
             severity,
-            object: format!("{} {}/{}", about.kind, about.namespace, about.name),
+            subject: diagnostics::Subject::Object {
+                kind: about.kind.to_owned(),
+                namespace: Some(about.namespace.to_owned()),
+                name: about.name.to_owned(),
+            },
             source: about.origins.map(|origins| origins.of(field)),
+            reason,
             field: field.to_owned(),
             message,
             help,

@@ -2,6 +2,10 @@
 //!
 //! A diagnostic names the object, the field, what is wrong and what to write instead. It must never quote a key's bytes.
 
+mod reason;
+
+pub use reason::Reason;
+
 use core::fmt;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,8 +14,8 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// The object as `Kind namespace/name`, or the file where no object could be made out.
-    pub object: String,
+    /// What it is about.
+    pub subject: Subject,
     /// Where the field was written, if it came from a file.
     pub source: Option<Source>,
     /// The field's path, such as `spec.rules[0].targets[1].keyRef.name`; empty where the object as a whole is meant.
@@ -20,6 +24,29 @@ pub struct Diagnostic {
     pub message: String,
     /// What to write instead; empty where the message says it.
     pub help: String,
+    /// Why, in one word.
+    pub reason: Reason,
+}
+
+/// The condition that says whether an object says something usable by itself.
+pub const ACCEPTED: &str = "Accepted";
+/// The condition that says whether what an object names is there and may be used.
+pub const RESOLVED_REFS: &str = "ResolvedRefs";
+
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// An object.
+    Object {
+        /// Its kind.
+        kind: String,
+        /// Its namespace; absent in a file that names none.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+    },
+    /// Where no object could be made out: the file, or the kind of an object without a name.
+    Other(String),
 }
 
 /// How bad a finding is.
@@ -85,6 +112,25 @@ impl Origins {
     }
 }
 
+impl fmt::Display for Subject {
+    /// `Kind namespace/name`, or the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object {
+                kind,
+                namespace: Some(namespace),
+                name,
+            } => write!(f, "{kind} {namespace}/{name}"),
+            Self::Object {
+                kind,
+                namespace: None,
+                name,
+            } => write!(f, "{kind} {name}"),
+            Self::Other(words) => f.write_str(words),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
@@ -93,7 +139,7 @@ impl fmt::Display for Source {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.severity.as_str(), self.object)?;
+        write!(f, "{}: {}", self.severity.as_str(), self.subject)?;
         if !self.field.is_empty() {
             write!(f, ", {}", self.field)?;
         }
@@ -122,15 +168,28 @@ pub(crate) fn quoted(value: &str) -> String {
     format!("`{shown}`")
 }
 
-/// The member of `known` that `typo` most likely means.
+/// The member of `known` that `typo` most likely means. A namespace may hold thousands of names that nobody knows, so what is cheap to see
+/// is looked at first: no distance is shorter than the difference in length, or than the number of letters that the other one lacks.
 pub(crate) fn nearest<'a>(typo: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typo = typo.to_lowercase();
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&typo, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1.max(name.len().min(typo.len()) / 3))
-        .min()
-        .map(|(_, name)| name)
+    let typed = letters(&typo);
+    let candidates = known.into_iter().filter_map(|name| {
+        let most = 1.max(name.len().min(typo.len()) / 3);
+        let lower = name.to_lowercase();
+        let meant = letters(&lower);
+        let lacking = (typed & !meant).count_ones().max((meant & !typed).count_ones());
+        if lacking as usize > most || lower.chars().count().abs_diff(typo.chars().count()) > most {
+            return None;
+        }
+        let distance = strsim::osa_distance(&typo, &lower);
+        (distance <= most).then_some((distance, name))
+    });
+    candidates.min().map(|(_, name)| name)
+}
+
+/// The letters of `text`, as a set that may take some for each other.
+fn letters(text: &str) -> u64 {
+    text.chars().fold(0, |set, letter| set | 1 << (u32::from(letter) % 64))
 }
 
 /// Sorts by severity, object and field, and drops repetitions.
@@ -143,6 +202,7 @@ pub(crate) fn tidy(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_typo_finds_the_name_that_was_meant() {
@@ -156,6 +216,16 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(typo, known), meant, "{typo}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_skipped_would_not_have_been_near(typo in "[a-dA-Dü-]{0,9}", known in prop::collection::vec("[a-dA-Dü-]{0,9}", 0..6)) {
+            let distance = |name: &str| strsim::osa_distance(&typo.to_lowercase(), &name.to_lowercase());
+            let near = |name: &&str| distance(name) <= 1.max(name.len().min(typo.to_lowercase().len()) / 3);
+            let all = known.iter().map(String::as_str).filter(near).map(|name| (distance(name), name));
+            prop_assert_eq!(nearest(&typo, known.iter().map(String::as_str)), all.min().map(|(_, name)| name));
         }
     }
 

@@ -11,7 +11,7 @@ mod plain;
 mod schema;
 
 use crate::{
-    diagnostics::{Diagnostic, Severity, Source, tidy},
+    diagnostics::{Diagnostic, Reason, Severity, Source, Subject, tidy},
     objects::Objects,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -56,11 +56,12 @@ fn add(loaded: &mut Loaded, name: &str, text: &str) {
             Ok(None) => {}
             Err(broken) => loaded.diagnostics.push(Diagnostic {
                 severity: Severity::Error,
-                object: name.to_owned(),
+                subject: Subject::Other(name.to_owned()),
                 source: Some(Source {
                     file: Arc::clone(&file),
                     line: broken.line,
                 }),
+                reason: Reason::Unreadable,
                 field: String::new(),
                 message: format!("this document is no valid YAML: {}", broken.why),
                 help: "the objects of other documents are still loaded".to_owned(),

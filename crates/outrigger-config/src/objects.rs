@@ -1,12 +1,17 @@
 //! The objects that routing is compiled from, whether they come from files or from an API server.
 
+mod kubernetes;
+
 use crate::{
     diagnostics::Origins,
     units::{BaseUrl, Shown},
-    v1alpha1::{ModelRoute, ProviderKey},
+    v1alpha1::{ModelRoute, NamespacesFrom, ProviderKey},
 };
 use outrigger_core::Secret;
 use std::collections::BTreeMap;
+
+/// The annotation of a Secret that lets its bytes go to hosts outside the catalogue: a list of origins with commas between.
+pub const ORIGINS: &str = "outrigger.dev/origins";
 
 /// Everything that the compile step looks at. The order inside a list means nothing.
 #[derive(Clone, Debug, Default)]
@@ -128,12 +133,16 @@ impl Objects {
         }
     }
 
-    /// Every namespace that a route or key names, in order; `default_namespace` stands for those that name none.
+    /// Every namespace that a route or key names, in order; `default_namespace` stands for those that name none. Where a route is shared, any
+    /// namespace that is known may get it.
     pub fn namespaces_in_use(&self, default_namespace: &str) -> Vec<String> {
         let of = |namespace: &Option<String>| namespace.clone().unwrap_or_else(|| default_namespace.to_owned());
+        let shared = |route: &Sourced<ModelRoute>| route.object.spec.namespaces.from != NamespacesFrom::Same;
+        let known = self.namespaces.iter().filter(|_| self.routes.iter().any(shared));
         let routes = self.routes.iter().map(|route| of(&route.object.metadata.namespace));
         let mut all: Vec<String> = routes
             .chain(self.keys.iter().map(|key| of(&key.object.metadata.namespace)))
+            .chain(known.map(|namespace| namespace.object.name.clone()))
             .collect();
         all.sort();
         all.dedup();

@@ -5,6 +5,7 @@
 
 mod crds;
 mod model_route;
+mod namespaces;
 mod provider_key;
 pub(crate) mod rules;
 
@@ -14,7 +15,8 @@ pub use model_route::{
     Attempts, Backoff, Balance, Baseline, Breaker, Endpoint, Errors, HeaderMatch, KeyRef, Match, ModelRoute, ModelRouteSpec,
     ModelRouteStatus, ResolvedTarget, Rule, Slow, SlowOf, Target, Timeouts,
 };
+pub use namespaces::{Namespaces, NamespacesFrom};
 pub use provider_key::{
-    AllowedFrom, AllowedNamespaces, Auth, AuthType, CaBundle, DataKeyRef, Dialect, KeyStatus, Passthrough, PriceOverride, Pricing,
-    ProviderEndpoint, ProviderKey, ProviderKeySpec, ProviderKeyStatus, RingEntry,
+    Auth, AuthType, CaBundle, DataKeyRef, Dialect, KeyStatus, Passthrough, PriceOverride, Pricing, ProviderEndpoint, ProviderKey,
+    ProviderKeySpec, ProviderKeyStatus, RingEntry, Rotation,
 };

@@ -50,10 +50,10 @@ impl Admin {
             "/startz" => Some(self.started()),
             "/config" if local => serde_json::to_value(&self.app.snapshot().table).ok().map(Page::Json),
             "/targets" if local => Some(Page::Json(self.targets())),
-            "/requests" if local => Some(Page::Json(self.app.ring.all().iter().map(crate::record::Record::to_json).collect())),
+            "/requests" if local => Some(Page::Json(self.app.ring.all().iter().map(crate::record::Record::value).collect())),
             _ if local => {
                 let record = self.app.ring.find(path.strip_prefix("/requests/")?)?;
-                Some(Page::Json(record.to_json()))
+                Some(Page::Json(record.value()))
             }
             _ => None,
         }

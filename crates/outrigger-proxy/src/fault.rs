@@ -1,7 +1,10 @@
 //! Every way in which a call can end without an answer, and the one place where such an end becomes words in the client's dialect. A
 //! fault's text is written here or scrubbed by the classifier: a provider's words, hosts and keys never pass by accident.
 
-use crate::record::{AttemptRecord, attempts_header};
+use crate::{
+    names,
+    record::{AttemptRecord, RequestId, attempts_header, header_value},
+};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use outrigger_core::{Class, Dialect};
@@ -232,13 +235,13 @@ impl Fault {
     }
 
     /// The whole response, but for the headers that every response carries.
-    pub(crate) fn respond(&self, dialect: Dialect, id: &str, attempts: &[AttemptRecord]) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::from(error::body(dialect, &self.public, id)));
+    pub(crate) fn respond(&self, dialect: Dialect, id: RequestId, attempts: &[AttemptRecord]) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(error::body(dialect, &self.public, &id.to_string())));
         *response.status_mut() = StatusCode::from_u16(self.public.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
-            "x-should-retry",
+            &names::SHOULD_RETRY,
             HeaderValue::from_static(if self.should_retry { "true" } else { "false" }),
         );
         if let Some(wait) = self.retry_after {
@@ -254,15 +257,15 @@ impl Fault {
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if let (false, Ok(list)) = (attempts.is_empty(), HeaderValue::from_str(&attempts_header(attempts))) {
-            headers.insert("x-outrigger-attempts", list);
+        if !attempts.is_empty() {
+            headers.insert(&names::ATTEMPTS, header_value(attempts_header(attempts)));
         }
         response
     }
 
     /// The SSE event that ends a committed stream.
-    pub(crate) fn event(&self, dialect: Dialect, id: &str) -> Bytes {
-        Bytes::from(error::event(dialect, &self.public, id))
+    pub(crate) fn event(&self, dialect: Dialect, id: RequestId) -> Bytes {
+        Bytes::from(error::event(dialect, &self.public, &id.to_string()))
     }
 }
 

@@ -109,15 +109,19 @@ impl Ledger {
 
     /// The record as it stands, were the request to end now.
     pub(crate) fn record(&self, outcome: Class, now: Tick) -> Record {
+        self.record_of(self.attempts.clone(), self.report.finish.clone(), outcome, now)
+    }
+
+    fn record_of(&self, attempts: Vec<AttemptRecord>, finish: Option<String>, outcome: Class, now: Tick) -> Record {
         let bill = self.bill();
         Record {
-            id: Arc::clone(&self.id),
+            id: self.id,
             outcome,
             route: self.route.as_ref().map(|route| Arc::clone(&route.label)),
             rule: self.rule.clone(),
             endpoint: self.api.as_str(),
             stream: self.stream,
-            attempts: self.attempts.clone(),
+            attempts,
             provider: self.served.as_ref().map(|served| Arc::clone(&served.target.provider.label)),
             model: self.served.as_ref().map(|served| Arc::clone(&served.model)),
             usage: bill.usage,
@@ -125,7 +129,7 @@ impl Ledger {
             baseline: bill.baseline,
             wasted: if outcome == Class::Ok { None } else { bill.cost },
             estimated: bill.estimated,
-            finish: self.report.finish.as_deref().map(Into::into),
+            finish,
             total_us: now.0.saturating_sub(self.accepted.0),
             first_content_us: self.first_content.map(|at| at.0.saturating_sub(self.accepted.0)),
             gateway_us: self.gateway_us(now),
@@ -147,7 +151,8 @@ impl Ledger {
             return;
         }
         let now = self.app.now();
-        let record = self.record(outcome, now);
+        let (attempts, finish) = (std::mem::take(&mut self.attempts), self.report.finish.take());
+        let record = self.record_of(attempts, finish, outcome, now);
         let metrics = &self.app.metrics;
         match &self.route {
             Some(route) => {
@@ -173,7 +178,7 @@ impl Ledger {
             self.learn(served, outcome, &record, now);
         }
         if tracing::enabled!(tracing::Level::DEBUG) {
-            tracing::debug!(record = %record.to_json(), "request");
+            tracing::debug!(record = %record.json(), "request");
         }
         self.app.ring.push(record);
     }

@@ -6,6 +6,7 @@ use crate::{
     body::{Broken, Outgoing, Reply},
     budget::Held,
     fault::Fault,
+    names,
     pipeline::{self, Exchange, Failed},
     record::AttemptRecord,
     snapshot::{ProviderHandle, Snapshot},
@@ -182,9 +183,7 @@ async fn forward(
     let mut answer = Response::new(reply);
     *answer.status_mut() = parts.status;
     copy(&parts.headers, answer.headers_mut());
-    if let Ok(label) = HeaderValue::from_str(&provider.label) {
-        answer.headers_mut().insert("x-outrigger-provider", label);
-    }
+    answer.headers_mut().insert(&names::PROVIDER, provider.shown.clone());
     pipeline::stamp(answer.headers_mut(), exchange);
     Ok(answer)
 }

@@ -1,19 +1,53 @@
 //! The account of one request: who served it, at what cost, after which attempts. Kept in a ring for the admin port, written to the
 //! log at debug, and sent last in a chat stream. It never holds a byte of a prompt, an answer or a key.
 
+use crate::text;
+use bytes::Bytes;
+use http::HeaderValue;
 use outrigger_core::{Class, PicoUsd, Usage};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::{
     collections::VecDeque,
-    fmt::Write as _,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 /// How many records the ring holds.
 const RING: usize = 1_000;
 
-/// An id: `req_` and 24 hexadecimal digits.
-pub(crate) type RequestId = Arc<str>;
+/// An id: shown as `req_` and 24 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId(u64, u32);
+
+impl RequestId {
+    /// A new one.
+    pub(crate) fn mint() -> Self {
+        Self(fastrand::u64(..), fastrand::u32(..))
+    }
+
+    /// As a header's value.
+    pub(crate) fn header(self) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut shown = *b"req_000000000000000000000000";
+        let bytes = self.0.to_be_bytes().into_iter().chain(self.1.to_be_bytes());
+        let nibbles = bytes.flat_map(|byte| [byte >> 4, byte & 15]);
+        for (place, nibble) in shown.iter_mut().skip(4).zip(nibbles) {
+            *place = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        }
+        header_value(Bytes::copy_from_slice(&shown))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "req_{:016x}{:08x}", self.0, self.1)
+    }
+}
+
+/// The value of a header of ours; one that no header can hold becomes empty.
+pub(crate) fn header_value(text: impl Into<Bytes>) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text.into()).unwrap_or(HeaderValue::from_static(""))
+}
 
 /// One attempt of a record.
 #[derive(Clone, Debug)]
@@ -43,78 +77,143 @@ pub(crate) struct Record {
     pub(crate) baseline: Option<PicoUsd>,
     pub(crate) wasted: Option<PicoUsd>,
     pub(crate) estimated: bool,
-    pub(crate) finish: Option<Arc<str>>,
+    pub(crate) finish: Option<String>,
     pub(crate) total_us: u64,
     pub(crate) first_content_us: Option<u64>,
     pub(crate) gateway_us: u64,
 }
 
 impl Record {
-    /// The record as people and programs read it; unknown fields are absent.
-    pub(crate) fn to_json(&self) -> Value {
-        let mut out = Map::new();
-        let mut put = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                out.insert(name.to_owned(), value);
+    /// The record as a JSON object; unknown fields are absent. Written, not built: each stream carries one.
+    pub(crate) fn json(&self) -> String {
+        let mut out = Object::new(String::with_capacity(512));
+        out.raw("id", &format!("\"{}\"", self.id));
+        out.text("outcome", Some(self.outcome.as_str()));
+        out.text("route", self.route.as_deref());
+        out.text("rule", self.rule.as_deref());
+        out.text("endpoint", Some(self.endpoint));
+        out.raw("stream", if self.stream { "true" } else { "false" });
+        out.key("attempts");
+        out.0.push('[');
+        for (at, attempt) in self.attempts.iter().enumerate() {
+            if at > 0 {
+                out.0.push(',');
             }
-        };
-        let text = |value: &Option<Arc<str>>| value.as_deref().map(Value::from);
-        put("id", Some(Value::from(&*self.id)));
-        put("outcome", Some(Value::from(self.outcome.as_str())));
-        put("route", text(&self.route));
-        put("rule", text(&self.rule));
-        put("endpoint", Some(Value::from(self.endpoint)));
-        put("stream", Some(Value::from(self.stream)));
-        put("attempts", Some(self.attempts.iter().map(AttemptRecord::to_json).collect()));
-        put("provider", text(&self.provider));
-        put("model", text(&self.model));
-        put("usage", self.usage.and_then(|usage| serde_json::to_value(usage).ok()));
-        put("cost_usd", self.cost.map(number));
-        put("baseline_usd", self.baseline.map(number));
-        put("wasted_usd", self.wasted.map(number));
-        put("estimated", Some(Value::from(self.estimated)));
-        put("finish", text(&self.finish));
-        let mut ms = Map::new();
-        ms.insert("total".into(), millis(self.total_us));
-        if let Some(first) = self.first_content_us {
-            ms.insert("first_content".into(), millis(first));
+            out = Object(attempt.json(out.0));
         }
-        ms.insert("gateway".into(), millis(self.gateway_us));
-        put("ms", Some(Value::Object(ms)));
-        Value::Object(out)
+        out.0.push(']');
+        out.text("provider", self.provider.as_deref());
+        out.text("model", self.model.as_deref());
+        if let Some(usage) = &self.usage {
+            out.key("usage");
+            let mut inner = Object::new(out.0);
+            for (name, count) in crate::metrics::TOKEN_CLASSES.into_iter().zip(crate::metrics::token_counts(usage)) {
+                inner.number(name, count);
+            }
+            out = Object(inner.close());
+        }
+        for (name, amount) in [
+            ("cost_usd", self.cost),
+            ("baseline_usd", self.baseline),
+            ("wasted_usd", self.wasted),
+        ] {
+            if let Some(amount) = amount {
+                out.raw(name, &usd(amount));
+            }
+        }
+        out.raw("estimated", if self.estimated { "true" } else { "false" });
+        out.text("finish", self.finish.as_deref());
+        out.key("ms");
+        let mut ms = Object::new(out.0);
+        ms.ms("total", self.total_us);
+        if let Some(first) = self.first_content_us {
+            ms.ms("first_content", first);
+        }
+        ms.ms("gateway", self.gateway_us);
+        Object(ms.close()).close()
+    }
+
+    /// [`Self::json`], for pages that hold several.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_str(&self.json()).unwrap_or_default()
     }
 }
 
 impl AttemptRecord {
-    fn to_json(&self) -> Value {
-        let mut value = json!({ "target": &*self.target, "outcome": self.class.as_str(), "ms": self.ms });
-        if let (Some(model), Some(out)) = (&self.model, value.as_object_mut()) {
-            out.insert("model".into(), Value::from(&**model));
-        }
-        if let (Some(key), Some(out)) = (&self.key, value.as_object_mut()) {
-            out.insert("key".into(), Value::from(&**key));
-        }
-        value
+    fn json(&self, out: String) -> String {
+        let mut out = Object::new(out);
+        out.text("target", Some(&self.target));
+        out.text("outcome", Some(self.class.as_str()));
+        out.number("ms", self.ms);
+        out.text("model", self.model.as_deref());
+        out.text("key", self.key.as_deref());
+        out.close()
     }
 }
 
-/// Milliseconds with three decimals.
-fn millis(us: u64) -> Value {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let ms = us as f64 / 1_000.0;
-    Value::from(ms)
-}
+/// A JSON object that is being written.
+struct Object(String);
 
-/// Dollars as a JSON number.
-fn number(amount: PicoUsd) -> Value {
-    usd(amount).parse::<f64>().map_or(Value::Null, Value::from)
+impl Object {
+    fn new(mut out: String) -> Self {
+        out.push('{');
+        Self(out)
+    }
+
+    fn key(&mut self, name: &str) {
+        if !self.0.ends_with('{') {
+            self.0.push(',');
+        }
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
+    fn raw(&mut self, name: &str, value: &str) {
+        self.key(name);
+        self.0.push_str(value);
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.key(name);
+        text::push(&mut self.0, value);
+    }
+
+    /// Microseconds as milliseconds with three decimals.
+    fn ms(&mut self, name: &str, micros: u64) {
+        self.key(name);
+        text::push_ms(&mut self.0, micros);
+    }
+
+    fn text(&mut self, name: &str, value: Option<&str>) {
+        let Some(value) = value else { return };
+        self.key(name);
+        if value
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+        {
+            self.0.push('"');
+            self.0.push_str(value);
+            self.0.push('"');
+        } else {
+            self.0.push_str(&Value::from(value).to_string());
+        }
+    }
+
+    fn close(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
 }
 
 /// Dollars in decimals, exact: `0.000123`.
 pub(crate) fn usd(amount: PicoUsd) -> String {
     const PICO: u64 = 1_000_000_000_000;
     let (whole, fraction) = (amount.0 / PICO, amount.0 % PICO);
-    let mut out = format!("{whole}.{fraction:012}");
+    let mut out = String::with_capacity(24);
+    text::push(&mut out, whole);
+    out.push('.');
+    text::push_padded(&mut out, fraction, 12);
     let kept = out.trim_end_matches('0').len();
     out.truncate(kept);
     if out.ends_with('.') {
@@ -134,14 +233,16 @@ pub(crate) fn attempts_header(attempts: &[AttemptRecord]) -> String {
             Some(model) => member(&mut out, &format!("{}/{model}", attempt.target.trim_end_matches("/*"))),
             None => member(&mut out, &attempt.target),
         }
-        let _ = write!(out, ";outcome={};ms={}", attempt.class.as_str(), attempt.ms);
+        out.push_str(";outcome=");
+        out.push_str(attempt.class.as_str());
+        out.push_str(";ms=");
+        text::push(&mut out, attempt.ms);
     }
     out
 }
 
 fn member(out: &mut String, name: &str) {
-    let token = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&b));
+    let token = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*') && name.bytes().all(of_token);
     if token {
         out.push_str(name);
         return;
@@ -154,6 +255,11 @@ fn member(out: &mut String, name: &str) {
         out.push(c);
     }
     out.push('"');
+}
+
+/// Whether a byte may stand in a token of RFC 9651.
+fn of_token(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'/' | b':' | b'_' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'^' | b'`' | b'|' | b'~')
 }
 
 /// The last records, newest last.
@@ -185,7 +291,7 @@ impl Ring {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
-            .find(|record| &*record.id == id)
+            .find(|record| record.id.to_string() == id)
             .cloned()
     }
 }
@@ -203,6 +309,93 @@ mod tests {
             (2_500_000_000_000, "2.5"),
         ] {
             assert_eq!(usd(PicoUsd(pico)), text);
+        }
+    }
+
+    #[test]
+    fn an_id_is_the_same_text_in_a_header_and_in_a_record() {
+        for id in [RequestId(0, 0), RequestId(0x0123_4567_89ab_cdef, 0xfedc_ba98), RequestId::mint()] {
+            assert_eq!(id.header().to_str().unwrap(), id.to_string());
+        }
+    }
+
+    #[test]
+    fn a_record_is_json_with_what_is_known_and_nothing_else() {
+        let known = Record {
+            id: RequestId(1, 2),
+            outcome: Class::Ok,
+            route: Some("ns/r".into()),
+            rule: Some("a \"quoted\" \\ rule\n".into()),
+            endpoint: "chat",
+            stream: true,
+            attempts: vec![
+                AttemptRecord {
+                    target: "a/m".into(),
+                    model: None,
+                    key: Some("k".into()),
+                    class: Class::Timeout,
+                    ms: 2_001,
+                },
+                AttemptRecord {
+                    target: "b/*".into(),
+                    model: Some("möbel".into()),
+                    key: None,
+                    class: Class::Ok,
+                    ms: 4,
+                },
+            ],
+            provider: Some("b".into()),
+            model: Some("möbel".into()),
+            usage: Some(Usage {
+                input: 1,
+                output: 2,
+                cached_read: 3,
+                cache_write: 4,
+                reasoning: 5,
+            }),
+            cost: Some(PicoUsd(123_000_000)),
+            baseline: Some(PicoUsd(2_500_000_000_000)),
+            wasted: None,
+            estimated: false,
+            finish: Some("stop".into()),
+            total_us: 1_234_567,
+            first_content_us: Some(7),
+            gateway_us: 0,
+        };
+        assert_eq!(
+            serde_json::from_str::<Value>(&known.json()).unwrap(),
+            serde_json::json!({
+                "id": "req_000000000000000100000002", "outcome": "ok", "route": "ns/r", "rule": "a \"quoted\" \\ rule\n", "endpoint": "chat",
+                "stream": true, "attempts": [{ "target": "a/m", "outcome": "timeout", "ms": 2001, "key": "k" },
+                    { "target": "b/*", "outcome": "ok", "ms": 4, "model": "möbel" }],
+                "provider": "b", "model": "möbel",
+                "usage": { "input": 1, "output": 2, "cached_read": 3, "cache_write": 4, "reasoning": 5 },
+                "cost_usd": 0.000_123, "baseline_usd": 2.5, "estimated": false, "finish": "stop",
+                "ms": { "total": 1234.567, "first_content": 0.007, "gateway": 0.0 },
+            })
+        );
+        let unknown = Record {
+            route: None,
+            attempts: Vec::new(),
+            usage: None,
+            cost: None,
+            baseline: None,
+            finish: None,
+            first_content_us: None,
+            ..known
+        };
+        let value = unknown.value();
+        for name in ["route", "usage", "cost_usd", "baseline_usd", "wasted_usd", "finish"] {
+            assert!(value.get(name).is_none(), "{name}");
+        }
+        assert_eq!(value["attempts"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn a_token_has_the_characters_of_the_standard() {
+        for byte in 0..=u8::MAX {
+            let of_standard = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
+            assert_eq!(of_token(byte), of_standard, "{byte}");
         }
     }
 

@@ -4,6 +4,7 @@
 use crate::{
     body::Outgoing,
     metrics::{AttemptLabels, CostLabels, Dollars, Metrics, RequestLabels, RouteLabels, TOKEN_CLASSES, TargetLabels, TokenLabels},
+    record::header_value,
     surface::Api,
     upstream::{Destination, Upstreams},
 };
@@ -31,6 +32,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct ProviderHandle {
     pub(crate) label: Arc<str>,
+    /// The label as a header's value.
+    pub(crate) shown: HeaderValue,
     pub(crate) name: Arc<str>,
     pub(crate) dialect: Dialect,
     pub(crate) destination: Destination<Outgoing>,
@@ -50,6 +53,9 @@ pub(crate) struct TargetHandle {
     pub(crate) label: Arc<str>,
     pub(crate) provider: Arc<ProviderHandle>,
     pub(crate) model: TargetModel,
+    /// The model's name at the provider, and as a header's value; absent where it is what the client asks for.
+    fixed_model: Option<Arc<str>>,
+    pub(crate) shown_model: Option<HeaderValue>,
     pub(crate) quirks: outrigger_core::Quirks,
     /// A rule that has this target has one of another dialect too: a conversation may have been served by both.
     pub(crate) mixed: bool,
@@ -214,6 +220,7 @@ impl ProviderHandle {
             .map_err(|error| unusable(error.to_string()))?;
         Ok(Self {
             label: provider.label.as_str().into(),
+            shown: header_value(provider.label.clone()),
             name: provider.provider.as_str().into(),
             dialect: provider.dialect,
             destination,
@@ -240,9 +247,15 @@ fn authorization(dialect: Dialect, secret: &Secret) -> Option<HeaderValue> {
 
 impl TargetHandle {
     fn new(target: &outrigger_core::Target, provider: Arc<ProviderHandle>, quirks: outrigger_core::Quirks, mixed: bool) -> Self {
+        let fixed = match &target.model {
+            TargetModel::Fixed { name, .. } => Some(name.as_str()),
+            TargetModel::AsAsked { .. } => None,
+        };
         Self {
             label: target.label.as_str().into(),
             provider,
+            fixed_model: fixed.map(Arc::from),
+            shown_model: fixed.map(|name| header_value(name.to_owned())),
             model: target.model.clone(),
             quirks,
             mixed,
@@ -259,6 +272,11 @@ impl TargetHandle {
             TargetModel::Fixed { name, .. } => name,
             TargetModel::AsAsked { .. } => asked,
         }
+    }
+
+    /// [`Self::model_name`], to be kept.
+    pub(crate) fn kept_model_name(&self, asked: &str) -> Arc<str> {
+        self.fixed_model.clone().unwrap_or_else(|| asked.into())
     }
 
     /// What is known of the model.

@@ -1,5 +1,6 @@
 //! What a request asks for, told from its method, path and headers alone.
 
+use crate::names;
 use http::{HeaderMap, Method};
 use outrigger_core::{Dialect, Endpoint};
 
@@ -119,7 +120,7 @@ pub(crate) fn dialect(surface: &Surface<'_>, headers: &HeaderMap) -> Dialect {
     if let Surface::Call(api) = surface {
         return api.dialect();
     }
-    if headers.contains_key("anthropic-version") || headers.contains_key("x-api-key") {
+    if headers.contains_key(&names::ANTHROPIC_VERSION) || headers.contains_key(&names::API_KEY) {
         Dialect::Anthropic
     } else {
         Dialect::OpenAi

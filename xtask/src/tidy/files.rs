@@ -78,12 +78,13 @@ fn file(root: &Path, path: &Path) -> Result<Vec<Finding>> {
     let is_code = path
         .extension()
         .is_some_and(|extension| extension == "rs" || extension == "py" || extension == "js");
-    if !is_code && name != "Cargo.toml" && name != "package-lock.json" {
+    if !is_code && !["Cargo.toml", "Chart.yaml", "package-lock.json"].contains(&name) {
         return Ok(found);
     }
     let text = fs::read_to_string(root.join(path)).with_context(|| place.clone())?;
     match name {
         "Cargo.toml" => found.extend(manifest(&place, &text)),
+        "Chart.yaml" => found.extend(chart(&place, &text)),
         "package-lock.json" => found.extend(npm_lock(&place, &text)),
         _ => {
             found.extend(length(path, &text));
@@ -150,6 +151,23 @@ fn manifest(place: &str, text: &str) -> Option<Finding> {
             "add the lines `[lints]` and `workspace = true`",
         )
     })
+}
+
+/// Binaries, images and charts have one version.
+fn chart(place: &str, text: &str) -> Vec<Finding> {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let wrong = |field: &str| {
+        let said = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let said = said.unwrap_or_default().trim().trim_matches('"');
+        (said != VERSION).then(|| {
+            Finding::new(
+                place,
+                format!("has the {field} \"{said}\" and not the workspace's"),
+                format!("write {field}: {VERSION}"),
+            )
+        })
+    };
+    ["version", "appVersion"].into_iter().filter_map(wrong).collect()
 }
 
 /// A lock that names where its packages were fetched binds everyone to that host.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::compile::compile;
 use std::{fmt::Write, path::Path};
 
 fn fixtures() -> PathBuf {
@@ -101,6 +102,21 @@ fn a_secret_that_is_not_among_the_files_is_taken_on_trust() {
         assert_eq!(checked.diagnostics[0].severity, Severity::Note);
         assert!(checked.diagnostics[0].message.contains("`default/elsewhere`"));
     }
+}
+
+#[test]
+fn a_host_that_a_secret_does_not_allow_is_an_error_as_in_a_cluster() {
+    let text = KEY.replace(
+        "provider: openai\n",
+        "provider: openai\n  endpoint: { baseURL: 'https://llm.corp/v1' }\n",
+    );
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: { name: elsewhere ANNOTATED }\nstringData: { a: placeholder }\n";
+    let silent = checked(&(text.clone() + &secret.replace("ANNOTATED", "")));
+    assert_eq!(silent.exit_code(), 1, "{silent}");
+    assert_eq!(silent.diagnostics[0].reason, Reason::SecretNotOptedIn);
+    let consent = ", annotations: { outrigger.dev/origins: 'https://llm.corp' }";
+    let consenting = checked(&(text + &secret.replace("ANNOTATED", consent)));
+    assert_eq!(consenting.diagnostics, [], "{consenting}");
 }
 
 #[test]

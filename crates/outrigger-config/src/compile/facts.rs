@@ -6,7 +6,7 @@ use crate::{
     v1alpha1::Pricing,
 };
 use outrigger_core::{ModelFacts, ModelPattern, Price};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A key's view of prices.
 #[derive(Default)]
@@ -56,20 +56,20 @@ impl Prices {
 
     /// What is known of every model at `provider` that one of `patterns` covers.
     pub(super) fn covered<'p>(&self, provider: &str, patterns: impl IntoIterator<Item = &'p ModelPattern>) -> BTreeMap<String, ModelFacts> {
+        let listed = catalog::models_of(provider).iter().map(|model| model.name);
+        let names: BTreeSet<&str> = listed.chain(self.overrides.keys().map(String::as_str)).collect();
         let mut facts = BTreeMap::new();
         for pattern in patterns {
-            let listed = catalog::models_of(provider)
-                .iter()
-                .map(|model| model.name)
-                .chain(self.overrides.keys().map(String::as_str));
-            for model in listed.filter(|model| {
+            // The names that a pattern covers stand together.
+            let covers = |name: &&&str| {
                 if pattern.prefix {
-                    model.starts_with(&pattern.name)
+                    name.starts_with(&pattern.name)
                 } else {
-                    *model == pattern.name
+                    **name == pattern.name
                 }
-            }) {
-                facts.extend(self.facts(provider, model).map(|known| (model.to_owned(), known)));
+            };
+            for name in names.range(pattern.name.as_str()..).take_while(covers) {
+                facts.extend(self.facts(provider, name).map(|known| ((*name).to_owned(), known)));
             }
         }
         facts

@@ -1,8 +1,8 @@
 //! The objects by name: namespaces filled in, repetitions reported, routes by age. Nothing later depends on the order that they came in.
 
-use super::{Report, Subject};
+use super::{Mode, Report, Subject, visible};
 use crate::{
-    diagnostics::{Origins, quoted},
+    diagnostics::{Origins, Reason, quoted},
     objects::{ConfigMapObject, NamespaceObject, Objects, SecretObject, Sourced},
     v1alpha1::{ModelRoute, ProviderKey, rules},
 };
@@ -29,7 +29,8 @@ pub(super) type Age<'a> = (bool, String, Name<'a>);
 pub(super) struct Index<'a> {
     /// The namespace that is compiled.
     pub(super) namespace: &'a str,
-    /// Its routes that obey every rule, oldest first.
+    pub(super) mode: Mode,
+    /// The routes that it gets and that obey every rule: its own, then those that others share with it, each oldest first.
     pub(super) routes: Vec<Named<'a, ModelRoute>>,
     /// The keys of every namespace.
     pub(super) keys: BTreeMap<Name<'a>, Named<'a, ProviderKey>>,
@@ -52,18 +53,16 @@ impl<T> Named<'_, T> {
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(objects: &'a Objects, namespace: &'a str, report: &mut Report) -> Self {
+    pub(super) fn new(objects: &'a Objects, namespace: &'a str, mode: Mode, report: &mut Report) -> Self {
         let of = |own: &'a Option<String>| own.as_deref().unwrap_or(namespace);
         let routes = named("ModelRoute", &objects.routes, namespace, |route| &route.metadata, report);
-        let mut routes: Vec<_> = routes.into_values().filter(|route| route.name.0 == namespace).collect();
-        routes.retain(|route| obeys(route, rules::MODEL_ROUTE, report));
-        routes.sort_by(|a, b| a.age.cmp(&b.age));
         let secret = |secret: &'a SecretObject| (of(&secret.namespace), secret.name.as_str());
         let config_map = |map: &'a ConfigMapObject| (of(&map.namespace), map.name.as_str());
         let rejected = objects.rejected.iter().filter(|rejected| rejected.kind == "ProviderKey");
-        Self {
+        let mut index = Self {
             namespace,
-            routes,
+            mode,
+            routes: Vec::new(),
             keys: named("ProviderKey", &objects.keys, namespace, |key| &key.metadata, report),
             secrets: plain("Secret", &objects.secrets, secret, report),
             config_maps: plain("ConfigMap", &objects.config_maps, config_map, report),
@@ -73,7 +72,12 @@ impl<'a> Index<'a> {
                 .map(|each| (each.object.name.as_str(), &each.object))
                 .collect(),
             rejected_keys: rejected.map(|rejected| (of(&rejected.namespace), rejected.name.as_str())).collect(),
-        }
+        };
+        let mut routes: Vec<_> = routes.into_values().collect();
+        routes.retain(|route| visible::shared(&index, route, report) && obeys(route, rules::MODEL_ROUTE, report));
+        routes.sort_by(|a, b| (a.name.0 != namespace, &a.age).cmp(&(b.name.0 != namespace, &b.age)));
+        index.routes = routes;
+        index
     }
 }
 
@@ -86,7 +90,13 @@ pub(super) fn obeys<T: Serialize>(named: &Named<'_, T>, table: &'static [rules::
             Some(found) => format!("{}: {}", quoted(found), violation.rule.wrong),
             None => violation.rule.wrong.to_owned(),
         };
-        report.error(named.subject(), &violation.field, message, violation.rule.instead);
+        report.error(
+            named.subject(),
+            Reason::InvalidSpec,
+            &violation.field,
+            message,
+            violation.rule.instead,
+        );
     }
     violations.is_empty()
 }
@@ -178,5 +188,11 @@ fn repeated(about: Subject<'_>, first: Option<&Origins>, report: &mut Report) {
         Some(first) => format!("this object is there already, in {}", first.of("")),
         None => "this object is there twice".to_owned(),
     };
-    report.error(about, "", message, "remove one of them, or give it another name or namespace");
+    report.error(
+        about,
+        Reason::Duplicate,
+        "",
+        message,
+        "remove one of them, or give it another name or namespace",
+    );
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     catalog,
-    diagnostics::{nearest, quoted},
+    diagnostics::{Reason, nearest, quoted},
     units::{BaseUrl, Shown},
     v1alpha1::{self, AuthType, ProviderKey, rules},
 };
@@ -34,16 +34,9 @@ pub(super) struct Resolved<'a> {
 /// Every key that the namespace owns or that one of its routes names; those that lead nowhere are reported and left out.
 pub(super) fn resolve<'a>(index: &'a Index<'a>, report: &mut Report) -> BTreeMap<Name<'a>, Resolved<'a>> {
     let own = index.keys.keys().copied().filter(|name| name.0 == index.namespace);
-    let targets = index
-        .routes
-        .iter()
-        .flat_map(|route| &route.object.spec.rules)
-        .flat_map(|rule| &rule.targets);
-    let named = targets.map(|target| {
-        (
-            target.key_ref.namespace.as_deref().unwrap_or(index.namespace),
-            target.key_ref.name.as_str(),
-        )
+    let named = index.routes.iter().flat_map(|route| {
+        let targets = route.object.spec.rules.iter().flat_map(|rule| &rule.targets);
+        targets.map(|target| target.key_ref.of(route.name.0))
     });
     let wanted: BTreeSet<Name<'a>> = own.chain(named).collect();
     wanted
@@ -66,6 +59,7 @@ fn one<'a>(index: &'a Index<'a>, key: &'a Named<'a, ProviderKey>, report: &mut R
         let message = format!("keys go to {} in plain text", Shown(&place.origin));
         report.warning(
             about,
+            Reason::PlainText,
             "spec.endpoint.baseURL",
             message,
             "write https:// where the provider offers it",
@@ -125,6 +119,7 @@ fn place(spec: &v1alpha1::ProviderKeySpec, about: Subject<'_>, report: &mut Repo
         };
         report.error(
             about,
+            Reason::UnknownProvider,
             "spec.provider",
             format!("there is no provider {}", quoted(&spec.provider)),
             help,
@@ -139,6 +134,7 @@ fn place(spec: &v1alpha1::ProviderKeySpec, about: Subject<'_>, report: &mut Repo
                 let help = "write https://host, https://host:port or https://host/path";
                 report.error(
                     about,
+                    Reason::InvalidSpec,
                     "spec.endpoint.baseURL",
                     format!("{} is no base URL: {why}", quoted(text)),
                     help,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog,
-    diagnostics::{nearest, quoted},
+    diagnostics::{Reason, nearest, quoted},
     v1alpha1::{self, ModelRoute},
 };
 use outrigger_core::{Attempts, Baseline, Breaker, Endpoint, Match, ModelPattern, Timeouts};
@@ -46,28 +46,34 @@ pub(super) struct DraftCandidate<'a> {
     pub(super) timeouts: Timeouts,
 }
 
-/// The routes in order of precedence.
+/// The routes in order of precedence. A shared one that has no usable target here is left out and claims nothing: whoever wrote it must not
+/// be able to take a model away from those who can serve it.
 pub(super) fn draft<'a>(index: &'a Index<'a>, keys: &BTreeMap<Name<'a>, Resolved<'a>>, report: &mut Report) -> Vec<Draft<'a>> {
-    let mut claims = BTreeMap::new();
-    index
-        .routes
-        .iter()
-        .map(|route| one(index, keys, route, &mut claims, report))
-        .collect()
+    let mut claims = Claims::new();
+    let mut drafts = Vec::new();
+    for route in &index.routes {
+        let draft = one(index, keys, route, &claims, report);
+        let is_usable = draft.rules.iter().any(|rule| !rule.candidates.is_empty());
+        if is_usable || route.name.0 == index.namespace {
+            claims.extend(draft.models.iter().map(|model| (model.clone(), route)));
+            drafts.push(draft);
+        }
+    }
+    drafts
 }
 
-/// Who serves a pattern already: a route's name, and whether it has an age.
+/// Who serves a pattern already.
 type Claims<'a> = BTreeMap<ModelPattern, &'a Named<'a, ModelRoute>>;
 
 fn one<'a>(
     index: &'a Index<'a>,
     keys: &BTreeMap<Name<'a>, Resolved<'a>>,
     route: &'a Named<'a, ModelRoute>,
-    claims: &mut Claims<'a>,
+    claims: &Claims<'a>,
     report: &mut Report,
 ) -> Draft<'a> {
     let spec = &route.object.spec;
-    let models = models(route, claims, report);
+    let models = models(index.namespace, route, claims, report);
     let timeouts = settings::timeouts(Timeouts::default(), spec.timeouts.as_ref());
     let mut rules = Vec::new();
     let mut all_taken_by = None;
@@ -79,7 +85,13 @@ fn one<'a>(
                 "no call ever reaches this rule: rule {} in front of it has no match and takes them all",
                 quoted(earlier)
             );
-            report.warning(route.subject(), &field, message, "put rules without match last");
+            report.warning(
+                route.subject(),
+                Reason::UnreachableRule,
+                &field,
+                message,
+                "put rules without match last",
+            );
         } else if when == Match::default() {
             all_taken_by = Some(rule.name.as_str());
         }
@@ -93,9 +105,14 @@ fn one<'a>(
         };
         let candidates = targets::candidates(&place, rule, &when, report);
         if candidates.is_empty() {
-            let message = "none of this rule's targets can be used, so its calls fail";
+            let message = if route.name.0 == index.namespace {
+                "none of this rule's targets can be used, so its calls fail".to_owned()
+            } else {
+                format!("none of this rule's targets can be used in namespace {}", index.namespace)
+            };
             report.error(
                 route.subject(),
+                Reason::NoTargets,
                 &format!("{field}.targets"),
                 message,
                 "mend one of the targets, as said for each",
@@ -117,8 +134,8 @@ fn one<'a>(
     }
 }
 
-/// The patterns that the route serves: its own, without those that an older route claims.
-fn models<'a>(route: &'a Named<'a, ModelRoute>, claims: &mut Claims<'a>, report: &mut Report) -> Vec<ModelPattern> {
+/// The patterns that the route serves in `namespace`: its own, without those that one of more right claims.
+fn models(namespace: &str, route: &Named<'_, ModelRoute>, claims: &Claims<'_>, report: &mut Report) -> Vec<ModelPattern> {
     let mut served = Vec::new();
     for (at, model) in route.object.spec.models.iter().enumerate() {
         let pattern = match model.strip_suffix('*') {
@@ -131,26 +148,31 @@ fn models<'a>(route: &'a Named<'a, ModelRoute>, claims: &mut Claims<'a>, report:
                 prefix: false,
             },
         };
-        let Some(older) = claims.get(&pattern) else {
-            claims.insert(pattern.clone(), route);
-            served.push(pattern);
-            continue;
-        };
-        let (namespace, name) = older.name;
-        // Without a timestamp, age says nothing and the name decided.
-        let why = if older.age.0 {
-            "which comes first by name"
-        } else {
-            "which is older"
-        };
-        let message = format!(
-            "{} is claimed by ModelRoute {namespace}/{name} already, {why} and keeps serving it",
-            quoted(model)
-        );
-        let help = "remove the model from one of the two routes, or put both ways into one route as rules";
-        report.error(route.subject(), &format!("spec.models[{at}]"), message, help);
+        match claims.get(&pattern) {
+            Some(first) => claimed(namespace, route, first, &format!("spec.models[{at}]"), model, report),
+            None => served.push(pattern),
+        }
     }
     served
+}
+
+/// Says who serves a model of `route` instead.
+fn claimed(namespace: &str, route: &Named<'_, ModelRoute>, first: &Named<'_, ModelRoute>, field: &str, model: &str, report: &mut Report) {
+    let (model, by) = (quoted(model), format!("ModelRoute {}/{}", first.name.0, first.name.1));
+    if first.name.0 == namespace && route.name.0 != namespace {
+        let message = format!("in namespace {namespace} {model} is served by {by}, whose own routes come before shared ones");
+        report.note(route.subject(), Reason::Overridden, field, message, "");
+        return;
+    }
+    // Without a timestamp, age says nothing and the name decided.
+    let why = if first.age.0 {
+        "which comes first by name"
+    } else {
+        "which is older"
+    };
+    let message = format!("{model} is claimed by {by} already, {why} and keeps serving it");
+    let help = "remove the model from one of the two routes, or put both ways into one route as rules";
+    report.error(route.subject(), Reason::Conflicted, field, message, help);
 }
 
 fn when(conditions: Option<&v1alpha1::Match>) -> Match {
@@ -193,7 +215,13 @@ fn baseline(route: &Named<'_, ModelRoute>, baseline: &v1alpha1::Baseline, report
             || "`outrigger catalog` lists what is known".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        report.warning(route.subject(), field, format!("{what}, so no savings are counted"), help);
+        report.warning(
+            route.subject(),
+            Reason::UnknownPrice,
+            field,
+            format!("{what}, so no savings are counted"),
+            help,
+        );
     }
     Baseline {
         label: format!("{provider}/{model}"),

@@ -1,3 +1,5 @@
+mod sharing;
+
 use super::*;
 use crate::{
     load::{load, load_texts},
@@ -263,7 +265,10 @@ type Outcome = (Table, Vec<String>, Vec<Diagnostic>);
 
 fn outcome(objects: &Objects) -> Vec<Outcome> {
     let namespaces = objects.namespaces_in_use("default");
-    let compiled = namespaces.iter().map(|namespace| compile(objects, namespace));
+    let modes = [Mode::Files, Mode::Cluster];
+    let compiled = namespaces
+        .iter()
+        .flat_map(|namespace| modes.map(|mode| compile_for(objects, namespace, mode)));
     compiled
         .map(|compiled| (compiled.table, compiled.secrets.into_keys().collect(), compiled.diagnostics))
         .collect()

@@ -1,37 +1,67 @@
-//! Which keys a namespace may use. Allowing a namespace discloses the keys to it, so a doubt is a no.
+//! Who is meant by a choice of namespaces: whose sidecars get a route, and which routes may use a key. Allowing a namespace discloses the keys
+//! to it, so a doubt is a no.
 
-use super::index::Index;
-use crate::v1alpha1::{AllowedFrom, AllowedNamespaces};
+use super::{
+    Report,
+    index::{Index, Named},
+};
+use crate::{
+    diagnostics::Reason,
+    v1alpha1::{ModelRoute, Namespaces, NamespacesFrom},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use std::collections::BTreeMap;
 
 /// The label that Kubernetes itself puts on every namespace.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Whether routes of the compiled namespace may use a key of the namespace `home`.
-pub(super) fn allowed(index: &Index<'_>, home: &str, allowed: &AllowedNamespaces) -> bool {
-    if home == index.namespace {
+/// Whether the compiled namespace gets `route`. That nobody can say is reported: files may lack the labels that decide.
+pub(super) fn shared(index: &Index<'_>, route: &Named<'_, ModelRoute>, report: &mut Report) -> bool {
+    let chosen = &route.object.spec.namespaces;
+    if includes(index, chosen, route.name.0, index.namespace) {
         return true;
     }
-    match allowed.from {
-        AllowedFrom::Same => false,
-        AllowedFrom::All => true,
-        AllowedFrom::Selector => allowed.selector.as_ref().is_some_and(|selector| matches(selector, &labels(index))),
+    if chosen.from == NamespacesFrom::Selector && !labels_known(index, index.namespace) {
+        let own = index.namespace;
+        let message = format!("whether namespace {own} gets this route depends on its labels, which are not known here");
+        let help = format!("load the manifest of Namespace {own}; until then it does not get it");
+        report.note(route.subject(), Reason::LabelsUnknown, "spec.namespaces.selector", message, help);
+    }
+    false
+}
+
+/// The namespaces out of (the route's own, the compiled one) that a key of the namespace `home` does not allow. Both must be: the one writes
+/// what is done with the key, the other's pods hold its bytes.
+pub(super) fn forbidden<'n>(index: &Index<'n>, home: &str, allowed: &Namespaces, route: &'n str) -> Option<&'n str> {
+    [route, index.namespace]
+        .into_iter()
+        .find(|namespace| !includes(index, allowed, home, namespace))
+}
+
+/// Whether `chosen`, written in the namespace `home`, means `namespace`.
+fn includes(index: &Index<'_>, chosen: &Namespaces, home: &str, namespace: &str) -> bool {
+    if home == namespace {
+        return true;
+    }
+    match chosen.from {
+        NamespacesFrom::Same => false,
+        NamespacesFrom::All => true,
+        NamespacesFrom::Selector => {
+            let selector = chosen.selector.as_ref();
+            selector.is_some_and(|selector| matches(selector, &labels(index, namespace)))
+        }
     }
 }
 
-/// Whether the labels of the compiled namespace are known.
-pub(super) fn labels_known(index: &Index<'_>) -> bool {
-    index.namespaces.contains_key(index.namespace)
+/// Whether the labels of `namespace` are known.
+pub(super) fn labels_known(index: &Index<'_>, namespace: &str) -> bool {
+    index.namespaces.contains_key(namespace)
 }
 
-fn labels(index: &Index<'_>) -> BTreeMap<String, String> {
-    let mut labels = index
-        .namespaces
-        .get(index.namespace)
-        .map(|namespace| namespace.labels.clone())
-        .unwrap_or_default();
-    labels.insert(NAME_LABEL.to_owned(), index.namespace.to_owned());
+fn labels(index: &Index<'_>, namespace: &str) -> BTreeMap<String, String> {
+    let known = index.namespaces.get(namespace);
+    let mut labels = known.map(|known| known.labels.clone()).unwrap_or_default();
+    labels.insert(NAME_LABEL.to_owned(), namespace.to_owned());
     labels
 }
 

@@ -1,6 +1,6 @@
 //! Which files to read, and reading them. Every size has a cap, so that a wrong path cannot fill the memory.
 
-use crate::diagnostics::{Diagnostic, Severity};
+use crate::diagnostics::{Diagnostic, Reason, Severity, Subject};
 use std::{
     fs,
     io::Read,
@@ -104,8 +104,9 @@ fn reason(error: &std::io::Error) -> String {
 fn about(path: &Path, severity: Severity, message: &str, help: &str) -> Diagnostic {
     Diagnostic {
         severity,
-        object: path.to_string_lossy().into_owned(),
+        subject: Subject::Other(path.to_string_lossy().into_owned()),
         source: None,
+        reason: Reason::Unreadable,
         field: String::new(),
         message: message.to_owned(),
         help: help.to_owned(),

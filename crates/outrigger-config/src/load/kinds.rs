@@ -6,7 +6,7 @@ use super::{
     schema::{Misfit, misfits},
 };
 use crate::{
-    diagnostics::{Diagnostic, Origins, Severity, Source, nearest, quoted},
+    diagnostics::{Diagnostic, Origins, Reason, Severity, Source, Subject, nearest, quoted},
     objects::{Rejected, Sourced},
     v1alpha1::{self, rules},
 };
@@ -140,8 +140,13 @@ impl Document<'_> {
         };
         let diagnostic = Diagnostic {
             severity,
-            object: self.title(),
+            subject: self.subject(),
             source: Some(self.source(self.root.line)),
+            reason: if severity == Severity::Error {
+                Reason::InvalidSpec
+            } else {
+                Reason::Ignored
+            },
             field: String::new(),
             message,
             help,
@@ -168,13 +173,14 @@ impl Document<'_> {
     }
 
     pub(super) fn report(&mut self, found: Vec<Misfit>) {
-        let object = self.title();
+        let subject = self.subject();
         for misfit in found {
             let source = Some(self.source(misfit.line));
             self.loaded.diagnostics.push(Diagnostic {
                 severity: Severity::Error,
-                object: object.clone(),
+                subject: subject.clone(),
                 source,
+                reason: Reason::InvalidSpec,
                 field: misfit.field,
                 message: misfit.message,
                 help: misfit.help,
@@ -182,16 +188,18 @@ impl Document<'_> {
         }
     }
 
-    /// `Kind namespace/name`, as far as they are known; else the file.
-    fn title(&self) -> String {
+    /// The object as far as it is known; else the file.
+    fn subject(&self) -> Subject {
         let metadata = self.root.field("metadata");
         let text = |field| metadata.and_then(|metadata| metadata.field(field)).and_then(Node::text);
-        let kind = if self.kind.is_empty() { "document" } else { self.kind };
-        match (text("namespace"), text("name")) {
-            (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
-            (None, Some(name)) => format!("{kind} {name}"),
-            (_, None) if self.kind.is_empty() => self.file.to_string(),
-            (_, None) => kind.to_owned(),
+        match text("name") {
+            Some(name) => Subject::Object {
+                kind: if self.kind.is_empty() { "document" } else { self.kind }.to_owned(),
+                namespace: text("namespace").map(str::to_owned),
+                name: name.to_owned(),
+            },
+            None if self.kind.is_empty() => Subject::Other(self.file.to_string()),
+            None => Subject::Other(self.kind.to_owned()),
         }
     }
 

@@ -10,14 +10,11 @@ use super::{
 };
 use crate::{
     diagnostics::Origins,
-    objects::{ConfigMapObject, Datum, NamespaceObject, SecretObject, Sourced},
+    objects::{ConfigMapObject, Datum, NamespaceObject, ORIGINS, SecretObject, Sourced},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use outrigger_core::Secret;
 use std::{collections::BTreeMap, sync::Arc};
-
-/// The annotation of a Secret that lets its bytes go to hosts outside the catalogue.
-const ORIGINS: &str = "outrigger.dev/origins";
 
 impl Document<'_> {
     pub(super) fn secret(&mut self) {
@@ -49,12 +46,7 @@ impl Document<'_> {
         let Some(meta) = meta else { return };
         let origins = meta.annotations.get(ORIGINS).map(String::as_str).unwrap_or_default();
         let object = SecretObject {
-            origins: origins
-                .split(',')
-                .map(str::trim)
-                .filter(|origin| !origin.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            origins: SecretObject::origins_of(origins),
             namespace: meta.namespace,
             name: meta.name,
             data,

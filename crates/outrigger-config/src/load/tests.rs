@@ -197,7 +197,7 @@ proptest! {
     fn whatever_is_written_something_is_said_and_nothing_panics(text in prop_oneof![4 => nearly_right(), 1 => "\\PC{0,200}"]) {
         let checked = crate::check::check_loaded(load_texts([("f.yaml", text.as_str())]), "default");
         for diagnostic in &checked.diagnostics {
-            prop_assert!(!diagnostic.message.is_empty() && !diagnostic.object.is_empty());
+            prop_assert!(!diagnostic.message.is_empty() && !diagnostic.subject.to_string().is_empty());
             prop_assert!(diagnostic.source.as_ref().is_some_and(|source| source.line <= 1 + u32::try_from(text.lines().count()).unwrap()));
         }
     }

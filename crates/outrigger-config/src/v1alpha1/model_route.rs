@@ -1,5 +1,6 @@
 //! `ModelRoute`: which models clients may ask for, and who answers.
 
+use super::Namespaces;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Which models clients may ask for, and who answers.
-#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "outrigger.dev",
     version = "v1alpha1",
@@ -27,9 +28,12 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 pub struct ModelRouteSpec {
     /// What clients may ask for: names, or the start of names with a trailing `*`, such as `gpt-4o*`. Where several routes claim one model, an
-    /// exact name beats a `*`, the longer start wins, then the older route.
+    /// exact name beats a `*`, the longer start wins, then a namespace's own route beats a shared one, then the older.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
     pub models: Vec<String>,
+    /// Whose sidecars get this route. A route that is shared so still needs keys that allow each of these namespaces.
+    #[serde(default)]
+    pub namespaces: Namespaces,
     /// The model against whose price savings are counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
@@ -152,10 +156,17 @@ pub struct KeyRef {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its namespace, whose `allowedNamespaces` must allow this route's. Default: the route's own.
+    /// Its namespace. Default: the route's own. In another one, its `allowedNamespaces` must allow the route's namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
+}
+
+impl KeyRef {
+    /// The key's namespace and name, seen from a route of `namespace`.
+    pub(crate) fn of<'a>(&'a self, namespace: &'a str) -> (&'a str, &'a str) {
+        (self.namespace.as_deref().unwrap_or(namespace), &self.name)
+    }
 }
 
 /// How targets of one priority share the calls.
@@ -274,7 +285,7 @@ pub struct ModelRouteStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "atomic"))]
     pub targets: Vec<ResolvedTarget>,
-    /// The snapshot that holds them.
+    /// The generation of the snapshot that holds them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_generation: Option<i64>,
 }

@@ -1,6 +1,9 @@
 //! `ProviderKey`: a provider, where it lives, and the ring of keys that it accepts.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use super::Namespaces;
+use crate::units::parse_duration;
+use core::time::Duration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +44,9 @@ pub struct ProviderKeySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub keys: Vec<RingEntry>,
+    /// How a changed Secret takes the place of what was there before.
+    #[serde(default)]
+    pub rotation: Rotation,
     /// What its models cost where that is not what the catalogue says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,
@@ -49,7 +55,7 @@ pub struct ProviderKeySpec {
     pub passthrough: Option<Passthrough>,
     /// Namespaces whose routes may use it. Allowing a namespace discloses the keys to it.
     #[serde(default)]
-    pub allowed_namespaces: AllowedNamespaces,
+    pub allowed_namespaces: Namespaces,
 }
 
 /// Where a provider lives and what it speaks.
@@ -141,6 +147,59 @@ fn one() -> u32 {
     1
 }
 
+/// How changed bytes take the place of the old ones. Files know no rotation: there what is written counts at once, and of these fields only
+/// `revokedVersions` matters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// How long the old bytes stay usable after the new ones have taken over, at least `3m`: a pod may be that late to see a changed Secret.
+    #[serde(default = "ten_minutes")]
+    #[schemars(length(min = 1, max = 32))]
+    pub overlap: String,
+    /// Whether new bytes are tried at the provider before they are used: those that it refuses change nothing.
+    #[serde(default = "yes")]
+    pub verify: bool,
+    /// Bytes that must not be used any more, whatever Secret holds them: the eight hex digits that the status shows as `version`,
+    /// in quotes, since some of them read as numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 8, max = 8)), extend("x-kubernetes-list-type" = "set"))]
+    pub revoked_versions: Vec<String>,
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self {
+            overlap: ten_minutes(),
+            verify: yes(),
+            revoked_versions: Vec::new(),
+        }
+    }
+}
+
+impl Rotation {
+    /// The shortest [`overlap`](Self::overlap): the longest time that a pod may be behind its Secrets, with a margin.
+    pub const LEAST_OVERLAP: Duration = Duration::from_mins(3);
+
+    /// [`overlap`](Self::overlap) as a time. An object that was stored under laxer rules cannot make it shorter than it may be.
+    pub fn overlap(&self) -> Duration {
+        let written = parse_duration(&self.overlap).or_else(|| parse_duration(&ten_minutes()));
+        written.unwrap_or_default().max(Self::LEAST_OVERLAP)
+    }
+
+    /// Whether bytes of `version` must not be used any more.
+    pub fn revokes(&self, version: &str) -> bool {
+        self.revoked_versions.iter().any(|revoked| revoked == version)
+    }
+}
+
+fn ten_minutes() -> String {
+    "10m".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
 /// Prices that differ from the catalogue's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -181,29 +240,6 @@ pub struct Passthrough {
     pub paths: Vec<String>,
 }
 
-/// Namespaces whose routes may use a key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AllowedNamespaces {
-    /// `Same`: the key's own. `All`: every one. `Selector`: those whose labels match `selector`.
-    #[serde(default)]
-    pub from: AllowedFrom,
-    /// Labels of the namespaces that are allowed; with `from: Selector` only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub selector: Option<LabelSelector>,
-}
-
-/// The ways of [`AllowedNamespaces`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AllowedFrom {
-    /// The object's own namespace.
-    #[default]
-    Same,
-    /// Every namespace.
-    All,
-    /// Namespaces by label.
-    Selector,
-}
-
 /// What became of a `ProviderKey`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -212,21 +248,46 @@ pub struct ProviderKeyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// One per key of the ring.
+    /// One per key of the ring and version of its bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name", "version"]))]
     pub keys: Vec<KeyStatus>,
 }
 
-/// What became of one key of a ring.
+/// What became of one version of a ring's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyStatus {
     /// Its name inside the ring.
     pub name: String,
-    /// Which bytes are meant: eight hex digits of their SHA-256.
+    /// Which bytes are meant: the first eight hex digits of their SHA-256, as `printf %s "$KEY" | sha256sum` shows them.
     pub version: String,
-    /// Where it is in its life.
+    /// `Validating` (tried at the provider), `Next` (on its way to the pods), `Active`, `Draining` (until `rotation.overlap` has passed) or
+    /// `Revoked`.
     pub state: String,
     /// Since when.
     pub since: Time,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overlap_is_never_shorter_than_a_pod_may_be_late() {
+        for (written, minutes) in [("10m", 10), ("1h30m", 90), ("3m", 3), ("1ms", 3), ("soon", 10), ("", 10)] {
+            let rotation = Rotation {
+                overlap: written.to_owned(),
+                ..Rotation::default()
+            };
+            assert_eq!(rotation.overlap(), Duration::from_mins(minutes), "{written}");
+        }
+    }
+
+    #[test]
+    fn rotation_that_is_not_written_has_its_defaults() {
+        let spec: ProviderKeySpec = serde_json::from_value(serde_json::json!({"provider": "openai"})).unwrap();
+        assert_eq!(spec.rotation, serde_json::from_value(serde_json::json!({})).unwrap());
+        assert!(spec.rotation.verify && !spec.rotation.revokes("d76428f6"));
+        assert_eq!(spec.rotation.overlap(), Duration::from_mins(10));
+    }
 }

@@ -47,7 +47,11 @@ pub(crate) enum Check {
 }
 
 /// Places where people put keys by mistake: what stands there is never repeated.
-const UNSPOKEN: [&str; 2] = ["spec.endpoint.baseURL", "spec.keys[].secretRef.key"];
+const UNSPOKEN: [&str; 3] = [
+    "spec.endpoint.baseURL",
+    "spec.keys[].secretRef.key",
+    "spec.rotation.revokedVersions[]",
+];
 
 /// A rule that an object breaks.
 pub(crate) struct Violation {
@@ -117,9 +121,12 @@ pub(crate) fn violations(rules: &'static [Rule], object: &Value) -> Vec<Violatio
     let mut blamed = HashSet::new();
     for rule in rules {
         for place in rule.at {
-            each(object, place, "", &mut |path, value| {
-                let field = join(path, rule.blame);
-                if !rule.holds(value) && blamed.insert(field.clone()) {
+            each(object, place, None, &mut |path, value| {
+                if rule.holds(value) {
+                    return;
+                }
+                let field = join(&path.text(), rule.blame);
+                if blamed.insert(field.clone()) {
                     let text = value
                         .as_str()
                         .filter(|_| rule.blame.is_empty() && !UNSPOKEN.contains(place))
@@ -141,28 +148,46 @@ pub(crate) fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// Visits every value of `object` that `place` names, with its path.
-fn each(value: &Value, place: &str, path: &str, visit: &mut dyn FnMut(&str, &Value)) {
+/// Where a value stands. It is written out only where something is wrong with it: most values are as they should be.
+struct Path<'p> {
+    around: Option<&'p Path<'p>>,
+    name: &'p str,
+    /// Which member of the list of that name.
+    member: Option<usize>,
+}
+
+impl Path<'_> {
+    fn text(&self) -> String {
+        let path = join(&self.around.map(Path::text).unwrap_or_default(), self.name);
+        match self.member {
+            Some(at) => format!("{path}[{at}]"),
+            None => path,
+        }
+    }
+}
+
+/// Visits every value below `value` that `place` names, with its path.
+fn each(value: &Value, place: &str, around: Option<&Path<'_>>, visit: &mut dyn FnMut(&Path<'_>, &Value)) {
     let (step, rest) = place.split_once('.').unwrap_or((place, ""));
     let (name, members) = match step.strip_suffix("[]") {
         Some(name) => (name, true),
         None => (step, false),
     };
     let Some(value) = value.get(name) else { return };
-    let path = join(path, name);
-    let mut deeper = |value: &Value, path: &str| {
+    let mut deeper = |value: &Value, member: Option<usize>| {
+        let path = Path { around, name, member };
         if rest.is_empty() {
-            visit(path, value);
+            visit(&path, value);
         } else {
-            each(value, rest, path, visit);
+            each(value, rest, Some(&path), visit);
         }
     };
     if members {
         for (at, member) in value.as_array().into_iter().flatten().enumerate() {
-            deeper(member, &format!("{path}[{at}]"));
+            deeper(member, Some(at));
         }
     } else {
-        deeper(value, &path);
+        deeper(value, None);
     }
 }
 

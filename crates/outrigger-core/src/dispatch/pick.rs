@@ -51,6 +51,11 @@ impl Dispatch {
             serving += u32::from(up && health.bars(&self.plan.slots, ranked.target, now).any(|bar| bar == Bar::Free));
             let Some(key) = self.free_key(health, ranked, now) else { continue };
             let pair = |probe| Pair { rank, key, probe };
+            // The common call: nothing has been tried and nothing is wrong with any target, so none behind the first is better. (Where
+            // something is wrong, each is looked at: that is what starts its way back.)
+            if self.tried.is_empty() && standing.grade == Grade::Up && self.plan.ranked.iter().all(|one| one.reason == Reason::Kept) {
+                return Some(pair(false));
+            }
             // A probe must leave as much time for what comes after it.
             let patience = || health.patience(&self.plan.slots, ranked.target, self.view(ranked), now);
             let may_probe = standing.due && spare && self.deadline >= now.after(patience().saturating_mul(4));

@@ -8,7 +8,7 @@
 //! so [`Samples`] never exceeds about 5 KiB and [`Tally`] 1 KiB, however long or busy the process.
 //!
 //! *Quantiles* are read from a grid of whole percents, rounded up (99.9 % is the greatest sample), and worked out again when a second
-//! has passed or 16 samples have come, not at each question.
+//! has passed or 16 samples have come that are a sixteenth of all, not at each question.
 
 use crate::{Tick, seed};
 use alloc::{collections::VecDeque, vec::Vec};
@@ -24,7 +24,8 @@ pub(super) const NEEDED: u32 = 20;
 const SECONDS: usize = 64;
 /// Most samples that are kept of one second.
 const KEPT: usize = 16;
-/// New samples after which a cached quantile is worked out again within the same second.
+/// New samples after which a cached quantile is worked out again within the same second, unless they are few beside those it holds:
+/// below a sixteenth they cannot move it far, and a second with thousands of calls would sort thousands of times.
 const FRESH: u32 = 16;
 /// How long any evidence counts.
 pub(super) const MEMORY: Duration = Duration::from_secs(STRETCHED as u64);
@@ -123,7 +124,7 @@ impl Samples {
             self.seen = self.seen.saturating_sub(first.seen);
             self.seconds.pop_front();
         }
-        if self.seen <= NEEDED || self.fresh >= FRESH || self.worked_out != at {
+        if self.seen <= NEEDED || self.fresh >= FRESH.max(self.seen / 16) || self.worked_out != at {
             self.work_out(at);
         }
     }

@@ -139,10 +139,12 @@ impl Lane {
 
     /// Attempts that are older than `patience` and have not been overtaken, counted up to [`OVERDUE`].
     pub(super) fn overdue(&self, patience: impl FnOnce() -> Duration, now: Tick) -> usize {
-        if self.waiting.is_empty() {
+        let Some(oldest) = self.waiting.front() else { return 0 };
+        let patience = patience();
+        // Where the oldest is not, none is: the common answer, asked of every target at every plan.
+        if now.since(*oldest) <= patience {
             return 0;
         }
-        let patience = patience();
         let first = self.waiting.partition_point(|start| Some(*start) <= self.overtaken);
         let rest = self.waiting.iter().skip(first).take(OVERDUE);
         rest.take_while(|start| now.since(**start) > patience).count()

@@ -131,6 +131,11 @@ impl Site {
 
     /// How it stands, by what is written down and by the clock. `None` for the lane's latency = not known.
     pub(super) fn standing(&self, view: View<'_>, now: Tick) -> Standing {
+        self.graded(self.failing(view, now).is_some(), view, now)
+    }
+
+    /// The standing of a target that is failing now, or is not.
+    fn graded(&self, failing: bool, view: View<'_>, now: Tick) -> Standing {
         let lane = self.lanes.get(view.lane);
         let rule = view.breaker.slow.as_ref();
         let latency = rule.and_then(|rule| lane?.latency(view.lane, rule, now));
@@ -142,7 +147,7 @@ impl Site {
             .map(|(_, probation)| probation);
         let grade = if self.overloaded > now {
             Grade::Overloaded(self.overloaded)
-        } else if down.is_some() || self.failing(view, now).is_some() {
+        } else if down.is_some() || failing {
             Grade::Down
         } else if slow {
             Grade::Slow
@@ -176,7 +181,7 @@ impl Site {
             }
             (_, Some(Cause::Rate) | None) => {}
         }
-        let standing = self.standing(view, now);
+        let standing = self.graded(found.is_some(), view, now);
         let salt = self.salt.wrapping_add(view.lane as u64);
         if let (Some(rule), Some(lane)) = (view.breaker.slow, self.lanes.get_mut(view.lane)) {
             if standing.grade == Grade::Slow && lane.slow.is_none() {
@@ -319,6 +324,9 @@ impl Site {
     }
 
     fn hangs(&self, view: View<'_>, now: Tick) -> bool {
+        if usize::try_from(self.in_flight).is_ok_and(|running| running < OVERDUE) {
+            return false;
+        }
         let overdue = self.lanes.iter().enumerate().map(|(at, lane)| {
             let patience = || lane.patience(at, view.breaker, view.reasoning, now);
             lane.overdue(patience, now)

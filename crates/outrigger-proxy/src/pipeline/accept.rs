@@ -52,7 +52,7 @@ async fn call(exchange: Exchange, api: surface::Api, headers: HeaderMap, mut bod
             if !fault.close {
                 discard(&exchange, body).await;
             }
-            let mut response = fault.respond(exchange.dialect, &exchange.id, &attempts);
+            let mut response = fault.respond(exchange.dialect, exchange.id, &attempts);
             respond::stamp(response.headers_mut(), &exchange);
             response.map(|bytes| Reply::Whole(Some(bytes)))
         }
@@ -74,7 +74,7 @@ async fn run(exchange: &Exchange, ledger: &mut Ledger, api: surface::Api, header
 }
 
 pub(crate) fn refuse(exchange: &Exchange, fault: &Fault) -> Response<Reply> {
-    let mut response = fault.respond(exchange.dialect, &exchange.id, &[]);
+    let mut response = fault.respond(exchange.dialect, exchange.id, &[]);
     respond::stamp(response.headers_mut(), exchange);
     response.map(|bytes: Bytes| Reply::Whole(Some(bytes)))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(crate) fn admit(exchange: &Exchange, api: Api, headers: &HeaderMap) -> Result<Ledger, Fault> {
     let app = &exchange.app;
     let held = app.budget.enter().ok_or_else(Fault::too_many_calls)?;
-    let mut ledger = Ledger::open(Arc::clone(app), held, Arc::clone(&exchange.id), api, exchange.accepted);
+    let mut ledger = Ledger::open(Arc::clone(app), held, exchange.id, api, exchange.accepted);
     let announced = announced(headers).unwrap_or(0);
     if announced > app.settings.max_body as u64 {
         return Err(too_large(app.settings.max_body));

@@ -348,7 +348,7 @@ fn serve(ledger: &mut Ledger, call: &Call, target: &Arc<TargetHandle>, attempt: 
         target: Arc::clone(target),
         target_index: attempt.target,
         slot: attempt.slot,
-        model: target.model_name(asked).into(),
+        model: target.kept_model_name(asked),
         price: target.facts(asked).and_then(|facts| facts.price),
     });
 }

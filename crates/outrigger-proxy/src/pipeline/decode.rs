@@ -5,9 +5,9 @@ use super::{
     Exchange,
     admit::{announced, no_room, too_large},
 };
-use crate::{fault::Fault, ledger::Ledger, surface::Api};
+use crate::{fault::Fault, ledger::Ledger, names, surface::Api};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use outrigger_core::Tick;
@@ -128,41 +128,40 @@ fn is_json_suffix(media: &str) -> bool {
 /// Reads the gateway's own headers. Each may come once; one that we cannot read is refused rather than ignored.
 fn asked(headers: &HeaderMap) -> Result<Asked, Fault> {
     let mut asked = Asked {
-        route: single(headers, "x-outrigger-route")?.map(str::to_owned),
-        task: single(headers, "x-outrigger-task")?.map(str::to_owned),
+        route: single(headers, &names::ROUTE)?.map(str::to_owned),
+        task: single(headers, &names::TASK)?.map(str::to_owned),
         ..Asked::default()
     };
-    if let Some(list) = single(headers, "x-outrigger-metadata")? {
+    if let Some(list) = single(headers, &names::METADATA)? {
         for pair in list.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let Some((name, value)) = pair.split_once('=') else {
-                return Err(bad_header("x-outrigger-metadata", list, "`name=value, name=value`"));
+                return Err(bad_header(&names::METADATA, list, "`name=value, name=value`"));
             };
             asked.metadata.insert(name.trim().to_owned(), value.trim().to_owned());
         }
     }
-    if let Some(text) = single(headers, "x-outrigger-timeout")? {
+    if let Some(text) = single(headers, &names::TIMEOUT)? {
         let timeout = outrigger_core::parse_duration(text).filter(|timeout| !timeout.is_zero());
-        asked.timeout =
-            Some(timeout.ok_or_else(|| bad_header("x-outrigger-timeout", text, "a positive duration such as `90s` or `1m30s`"))?);
+        asked.timeout = Some(timeout.ok_or_else(|| bad_header(&names::TIMEOUT, text, "a positive duration such as `90s` or `1m30s`"))?);
     }
     // These are the SDK's own description of itself: nothing a caller could mend, so what cannot be read is left alone.
-    asked.patience = ["x-stainless-read-timeout", "x-stainless-timeout"]
-        .iter()
-        .filter_map(|name| headers.get(*name)?.to_str().ok()?.parse::<f64>().ok())
+    asked.patience = [&names::SDK_READ_TIMEOUT, &names::SDK_TIMEOUT]
+        .into_iter()
+        .filter_map(|name| headers.get(name)?.to_str().ok()?.parse::<f64>().ok())
         .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
         .filter_map(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .min();
     Ok(asked)
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Fault> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Fault::client(
             400,
             Some("invalid_header"),
-            Some(name),
+            Some(name.as_str()),
             format!("The header {name} is there twice."),
         ));
     }
@@ -170,12 +169,12 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a s
     Ok(Some(text.trim()).filter(|text| !text.is_empty()))
 }
 
-fn bad_header(name: &'static str, given: &str, right: &str) -> Fault {
+fn bad_header(name: &HeaderName, given: &str, right: &str) -> Fault {
     let given: String = given.chars().take(64).collect();
     Fault::client(
         400,
         Some("invalid_header"),
-        Some(name),
+        Some(name.as_str()),
         format!("The header {name} is {given:?}; it has to be {right}."),
     )
 }

@@ -2,12 +2,9 @@
 
 use crate::{app::App, record::RequestId, timer::Timer};
 use outrigger_core::{Dialect, Tick};
-use std::{
-    fmt::Write as _,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 /// One request on one client connection.
@@ -28,7 +25,7 @@ impl Exchange {
         Self {
             app,
             timer,
-            id: mint(),
+            id: RequestId::mint(),
             accepted,
             dialect,
             alarm: AtomicU64::new(u64::MAX),
@@ -49,10 +46,4 @@ impl Exchange {
     pub(crate) fn alarm(&self) -> Tick {
         Tick(self.alarm.load(Ordering::Relaxed))
     }
-}
-
-fn mint() -> RequestId {
-    let mut id = String::with_capacity(28);
-    let _ = write!(id, "req_{:016x}{:08x}", fastrand::u64(..), fastrand::u32(..));
-    id.into()
 }

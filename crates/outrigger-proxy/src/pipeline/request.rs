@@ -1,7 +1,7 @@
 //! The request towards a provider: the client's own bytes with what this target needs spliced in, or a translation.
 
 use super::{Exchange, attempt::Failed, decode::Call};
-use crate::{body::Outgoing, snapshot::TargetHandle, surface::Api};
+use crate::{body::Outgoing, names, snapshot::TargetHandle, surface::Api};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use outrigger_core::{Class, ModelFacts};
@@ -74,7 +74,7 @@ pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> 
     }
     let version = call
         .headers
-        .get("anthropic-version")
+        .get(&names::ANTHROPIC_VERSION)
         .and_then(|value| value.to_str().ok())
         .filter(|_| same);
     if let Some((name, value)) = headers::fixed(provider.dialect, target.model_name(&call.scan.model_name), version)

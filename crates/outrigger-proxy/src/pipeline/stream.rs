@@ -190,7 +190,7 @@ impl ReplyStream {
             });
             // Untouched bytes brought the event along; a translation leaves it to us.
             if self.relay.as_deref().is_some_and(|relay| matches!(relay, Relay::Translated(_))) {
-                self.queue.push_back(Fault::broken(class).event(self.dialect, &self.exchange.id));
+                self.queue.push_back(Fault::broken(class).event(self.dialect, self.exchange.id));
             }
             self.close(class);
         }
@@ -205,7 +205,7 @@ impl ReplyStream {
             return;
         }
         ledger.report = relay.report().clone();
-        let record = ledger.record(Class::Ok, self.exchange.app.now()).to_json();
+        let record = ledger.record(Class::Ok, self.exchange.app.now()).json();
         self.out
             .insert(at.min(self.out.len()), Bytes::from(format!(": outrigger {record}\n\n")));
     }
@@ -234,7 +234,7 @@ impl ReplyStream {
     fn break_off(&mut self, class: Class) -> Result<(), Broken> {
         let streams = self.relay.is_some();
         if self.ledger.is_some() && streams {
-            self.queue.push_back(Fault::broken(class).event(self.dialect, &self.exchange.id));
+            self.queue.push_back(Fault::broken(class).event(self.dialect, self.exchange.id));
         }
         self.close(class);
         if streams { Ok(()) } else { Err(Broken) }

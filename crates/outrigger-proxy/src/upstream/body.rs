@@ -1,5 +1,5 @@
-//! The body of an answer, which owns its connection: read to the end it hands the connection back, dropped before it closes it. A
-//! connection is never handed back before the last byte is out of it.
+//! The body of an answer, which owns its connection: reading it moves the connection, read to the end it hands the connection back,
+//! dropped before it closes it. A connection is never handed back before the last byte is out of it.
 
 use super::pool::Lease;
 use bytes::Bytes;
@@ -38,7 +38,16 @@ impl<B> Body for AnswerBody<B> {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let this = &mut *self;
+        let incoming = &mut this.incoming;
+        let frame = match this.lease.as_mut().and_then(Lease::connection) {
+            Some(connection) => match ready!(connection.drive(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx))) {
+                Some(frame) => frame,
+                // It has ended, and with it the body: only who waits for its clock is told nothing.
+                None => ready!(Pin::new(incoming).poll_frame(cx)),
+            },
+            None => ready!(Pin::new(incoming).poll_frame(cx)),
+        };
         match &frame {
             // Before the last chunk goes on, so that whoever reads it may call again at once and find the connection.
             Some(Ok(_)) if !self.incoming.is_end_stream() => {}

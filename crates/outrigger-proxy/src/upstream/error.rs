@@ -70,6 +70,13 @@ impl SendError {
         }
     }
 
+    pub(super) fn ended() -> Self {
+        Self {
+            kind: SendErrorKind::Reset,
+            message: "the connection ended before the answer's head".into(),
+        }
+    }
+
     /// What hyper's error means. `reused`: the connection had served before; `heard`: a byte came back since the request went out.
     pub(super) fn exchange(error: &hyper::Error, reused: bool, heard: bool) -> Self {
         let (kind, message) = if error.is_user() {

@@ -294,9 +294,7 @@ impl<B: RequestBody> Shared<B> {
     async fn connect(&self, mut lease: Lease<B>, limit: Duration) -> Result<Lease<B>, SendError> {
         let pool = lease.pool();
         let transport = connect::open(&pool.addresses, pool.handshake.as_ref(), limit).await?;
-        let (connection, driver) = Connection::over(transport, &self.http).await?;
-        self.tasks.background("upstream connection", driver);
-        lease.fill(connection);
+        lease.fill(Connection::over(transport, &self.http).await?);
         Ok(lease)
     }
 }

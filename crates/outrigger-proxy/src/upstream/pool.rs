@@ -10,11 +10,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use outrigger_core::Origin;
 use outrigger_runtime::Clock;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use tokio::sync::oneshot;
+use std::task::{Context, Poll, Wake, Waker};
 
 pub(super) struct Pool<B> {
     pub(super) origin: Origin,
@@ -89,15 +88,13 @@ impl<B> Pool<B> {
             let mut at = state.idle.len();
             while at > 0 {
                 at -= 1;
-                let Some(idle) = state.idle.get(at) else { break };
-                if idle.connection.gone() || idle.since_us < oldest_us {
-                    state.idle.remove(at);
-                    state.open -= 1;
-                } else if idle.connection.send.is_ready() {
-                    let connection = state.idle.remove(at).connection;
+                let Some(idle) = state.idle.get_mut(at) else { break };
+                let usable = idle.since_us >= oldest_us && idle.connection.ready();
+                let connection = state.idle.remove(at).connection;
+                if usable {
                     return Ok(Place::Reused(Lease::of(self, Some(connection))));
                 }
-                // Else its last request is still being written, long after the answer: let it.
+                state.open -= 1;
             }
         }
         if state.open >= self.limits.open {
@@ -116,7 +113,10 @@ impl<B> Pool<B> {
         let oldest_us = self.oldest_us();
         let mut state = self.state();
         let before = state.idle.len();
-        state.idle.retain(|idle| !idle.connection.gone() && idle.since_us >= oldest_us);
+        state.idle.retain_mut(|idle| {
+            idle.connection.rest();
+            !idle.connection.gone() && idle.since_us >= oldest_us
+        });
         state.open -= before - state.idle.len();
         if state.idle.is_empty() {
             state.idle.shrink_to(4);
@@ -172,8 +172,9 @@ impl<B> Lease<B> {
 
     /// The answer has been read to its end: back to the pool, if it is still good and there is room.
     pub(super) fn release(mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        if connection.gone() {
+        let Some(mut connection) = self.connection.take() else { return };
+        // Not ready either where the answer came before the request was complete: nobody would write the rest of it.
+        if !connection.ready() {
             return;
         }
         let since_us = self.pool.clock.now_us();
@@ -195,26 +196,81 @@ impl<B> Drop for Lease<B> {
     }
 }
 
-/// The handle of a connection. Dropped, it ends the task that drives the connection, and that closes the socket.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A connection with what moves its bytes. Nobody else does: it moves while its lease waits for something, and rests in the pool, so that an
+/// answer costs one wake-up and not two. Dropped, it closes the socket: a provider that is still at work sees the end at once.
 pub(super) struct Connection<B> {
     send: SendRequest<B>,
-    /// Never used but to be dropped.
-    _life: oneshot::Sender<()>,
+    /// Absent once the connection has ended.
+    driver: Option<Driver>,
+    bell: Arc<Bell>,
+    /// The bell, as the driver rings it.
+    rope: Waker,
     heard: Arc<AtomicBool>,
 }
 
+/// Times that a driver which asks to be polled again is, before others get their turn.
+const ROUNDS: usize = 4;
+
 impl<B> Connection<B> {
     fn gone(&self) -> bool {
-        self.send.is_closed()
+        self.driver.is_none() || self.send.is_closed()
+    }
+
+    /// Whether the next request may be written. What is left of the last one gets a chance to move.
+    fn ready(&mut self) -> bool {
+        if !self.send.is_ready() {
+            self.rest();
+        }
+        self.send.is_ready()
+    }
+
+    /// Moves what can be moved while nobody waits for it: so an idle connection learns that it was closed.
+    fn rest(&mut self) {
+        step(&mut self.driver, Waker::noop());
+    }
+
+    /// Moves the connection until `wanted`, which it alone can bring about, is there. `None` = it has ended without.
+    ///
+    /// What `wanted` waits for happens in here, so nothing has to wake it: it is polled deaf.
+    pub(super) fn drive<T>(&mut self, cx: &mut Context<'_>, mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<Option<T>> {
+        let Self { driver, bell, rope, .. } = self;
+        let mut deaf = Context::from_waker(Waker::noop());
+        bell.rings_for(cx.waker());
+        for _ in 0..ROUNDS {
+            let hushed = bell.hush();
+            if let Poll::Ready(wanted) = wanted(&mut deaf) {
+                return Poll::Ready(Some(wanted));
+            }
+            step(driver, rope);
+            if let Poll::Ready(wanted) = wanted(&mut deaf) {
+                return Poll::Ready(Some(wanted));
+            }
+            if driver.is_none() {
+                return Poll::Ready(None);
+            }
+            if !hushed.rang() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Polls a driver; one that is done is gone.
+fn step(driver: &mut Option<Driver>, waker: &Waker) {
+    if let Some(running) = driver
+        && running.as_mut().poll(&mut Context::from_waker(waker)).is_ready()
+    {
+        *driver = None;
     }
 }
 
 impl<B: RequestBody> Connection<B> {
-    /// Speaks HTTP over `transport`; the returned future has to run for it to do so.
-    pub(super) async fn over(
-        transport: Transport,
-        http: &http1::Builder,
-    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), SendError> {
+    /// Speaks HTTP over `transport`.
+    pub(super) async fn over(transport: Transport, http: &http1::Builder) -> Result<Self, SendError> {
         let heard = Arc::new(AtomicBool::new(false));
         let io = TokioIo::new(Listening {
             transport,
@@ -224,12 +280,15 @@ impl<B: RequestBody> Connection<B> {
             .handshake(io)
             .await
             .map_err(|error| SendError::exchange(&error, false, false))?;
-        let (life, ears) = oneshot::channel();
-        let driver = Driver {
-            connection: connection.with_upgrades(),
-            handle_gone: ears,
-        };
-        Ok((Self { send, _life: life, heard }, driver))
+        let bell = Arc::new(Bell::default());
+        Ok(Self {
+            send,
+            // An error reaches the request through its own channel; an idle connection that breaks is nobody's loss.
+            driver: Some(Box::pin(async move { drop(connection.with_upgrades().await) })),
+            rope: Waker::from(bell.clone()),
+            bell,
+            heard,
+        })
     }
 
     /// One request, one answer. In the error's place the request itself, if none of it has been sent.
@@ -239,34 +298,76 @@ impl<B: RequestBody> Connection<B> {
         reused: bool,
     ) -> Result<http::Response<hyper::body::Incoming>, (SendError, Option<http::Request<B>>)> {
         self.heard.store(false, Ordering::Relaxed);
-        match self.send.try_send_request(request).await {
-            Ok(response) => Ok(response),
-            Err(mut failed) => {
+        let hushed = self.bell.hush();
+        // Not under the scheduler's budget: who is out of it would be woken, and this is polled deaf.
+        let mut answer = pin!(tokio::task::coop::unconstrained(self.send.try_send_request(request)));
+        drop(hushed);
+        let answer = std::future::poll_fn(|cx| self.drive(cx, |cx| answer.as_mut().poll(cx))).await;
+        match answer {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(mut failed)) => {
                 let unsent = failed.take_message();
                 let heard = unsent.is_none() && self.heard.load(Ordering::Relaxed);
                 Err((SendError::exchange(failed.error(), reused, heard), unsent))
             }
+            None => Err((SendError::ended(), None)),
         }
     }
 }
 
-/// Moves the bytes of one connection until it ends or its handle is gone.
-struct Driver<C> {
-    connection: C,
-    handle_gone: oneshot::Receiver<()>,
+/// Wakes whoever waits for a connection, when its socket or its request's body moves. While the connection is being moved anyway a ring is
+/// only noted: most come from what is being done, and a wake-up for each would double the work.
+#[derive(Default)]
+struct Bell {
+    task: Mutex<Option<Waker>>,
+    state: AtomicU8,
 }
 
-impl<C: Future + Unpin> Future for Driver<C> {
-    type Output = ();
+const RINGS: u8 = 0;
+const HUSHED: u8 = 1;
+const RANG: u8 = 2;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // hyper alone would finish what it is at: send the rest of a request whose answer nobody wants any more, say good-bye in TLS to
-        // a peer that does not read. A provider that is still at work is to see the end at once. (A switch of protocols has handed the
-        // socket on by the time its answer arrives, so that there is nothing left here to close.)
-        if Pin::new(&mut self.handle_gone).poll(cx).is_ready() {
-            return Poll::Ready(());
+/// A bell that only notes; dropped, it rings again.
+struct Hushed<'a>(&'a Bell);
+
+impl Bell {
+    fn rings_for(&self, task: &Waker) {
+        let mut known = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.as_ref().is_some_and(|known| known.will_wake(task)) {
+            *known = Some(task.clone());
         }
-        // An error reaches the request through its own channel; an idle connection that breaks is nobody's loss.
-        Pin::new(&mut self.connection).poll(cx).map(drop)
+    }
+
+    fn hush(&self) -> Hushed<'_> {
+        self.state.store(HUSHED, Ordering::SeqCst);
+        Hushed(self)
+    }
+}
+
+impl Hushed<'_> {
+    /// Lets it ring again; whether it would have rung since.
+    fn rang(self) -> bool {
+        self.0.state.swap(RINGS, Ordering::SeqCst) == RANG
+    }
+}
+
+impl Drop for Hushed<'_> {
+    fn drop(&mut self) {
+        self.0.state.store(RINGS, Ordering::SeqCst);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // From another thread a ring may come at any time: it is noted before `rang` asks, or it wakes.
+        if self.state.compare_exchange(HUSHED, RANG, Ordering::SeqCst, Ordering::SeqCst) == Err(RINGS)
+            && let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            task.wake_by_ref();
+        }
     }
 }

@@ -5,10 +5,10 @@ use anyhow::{Context as _, bail};
 use notify::{RecursiveMode, Watcher as _};
 use outrigger_config::{
     compile::{Compiled, compile},
-    diagnostics::Severity,
+    diagnostics::{Diagnostic, Severity},
     load::load,
 };
-use outrigger_core::Secret;
+use outrigger_core::{Secret, Table};
 use outrigger_proxy::Proxy;
 use std::{
     collections::BTreeMap,
@@ -27,6 +27,16 @@ pub(crate) struct Files {
     namespace: String,
     /// Secret name and key → the environment variable's value.
     overrides: BTreeMap<(String, String), Secret>,
+    /// What the last look found: one that finds the same is no edit.
+    seen: Option<Seen>,
+}
+
+/// What the files said at one time. Ids of keys tell their bytes apart.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    table: Table,
+    keys: Vec<String>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Files {
@@ -51,12 +61,14 @@ impl Files {
             paths,
             namespace,
             overrides,
+            seen: None,
         })
     }
 
     /// The first load: there is nothing better to keep, so what is good of it is served.
-    pub(crate) fn first(&self, proxy: &Proxy) -> anyhow::Result<()> {
-        let (compiled, errors) = self.compile();
+    pub(crate) fn first(&mut self, proxy: &Proxy) -> anyhow::Result<()> {
+        let compiled = self.compile();
+        let errors = self.look(&compiled).unwrap_or(0);
         if errors > 0 {
             complain(&format!(
                 "{errors} error(s): what they concern is not served. Mend the files; edits take effect at once."
@@ -69,11 +81,12 @@ impl Files {
     }
 
     /// Watches the files for as long as the returned watcher lives.
-    pub(crate) fn watch(self, proxy: Proxy) -> anyhow::Result<notify::RecommendedWatcher> {
+    pub(crate) fn watch(mut self, proxy: Proxy) -> anyhow::Result<notify::RecommendedWatcher> {
         let (tell, told) = mpsc::channel::<()>();
+        let paths = self.paths.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too; a look at one's own reading would never end.
-            if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(|path| may_matter(path))) {
+            if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(|changed| may_matter(&paths, changed))) {
                 let _ = tell.send(());
             }
         })?;
@@ -97,8 +110,9 @@ impl Files {
         Ok(watcher)
     }
 
-    fn reload(&self, proxy: &Proxy) {
-        let (compiled, errors) = self.compile();
+    fn reload(&mut self, proxy: &Proxy) {
+        let compiled = self.compile();
+        let Some(errors) = self.look(&compiled) else { return };
         if errors > 0 {
             proxy.reject("invalid");
             tracing::warn!(errors, "the edit has errors: the last good routes stay in force");
@@ -111,30 +125,80 @@ impl Files {
         }
     }
 
-    /// Loads and compiles, and tells everything that is wrong.
-    fn compile(&self) -> (Compiled, usize) {
+    /// Loads and compiles; the diagnostics of both are in the result.
+    fn compile(&self) -> Compiled {
         let mut loaded = load(&self.paths);
         for ((name, key), value) in &self.overrides {
             loaded.objects.set_secret(&self.namespace, name, key, value.clone());
         }
         let mut compiled = compile(&loaded.objects, &self.namespace);
         loaded.diagnostics.append(&mut compiled.diagnostics);
-        for diagnostic in &loaded.diagnostics {
+        compiled.diagnostics = loaded.diagnostics;
+        compiled
+    }
+
+    /// Tells everything that is wrong and how many errors that are; nothing where all is as it was at the last look.
+    fn look(&mut self, compiled: &Compiled) -> Option<usize> {
+        let found = Seen {
+            table: compiled.table.clone(),
+            keys: compiled.secrets.keys().cloned().collect(),
+            diagnostics: compiled.diagnostics.clone(),
+        };
+        if self.seen.as_ref() == Some(&found) {
+            return None;
+        }
+        for diagnostic in &found.diagnostics {
             complain(&diagnostic.to_string());
         }
-        let errors = loaded
-            .diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.severity == Severity::Error)
-            .count();
-        (compiled, errors)
+        let errors = found.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+        self.seen = Some(found);
+        Some(errors)
     }
 }
 
-/// Whether a change there can change what is loaded: a manifest, or a folder or link that stands for some. A log beside them cannot.
-fn may_matter(path: &Path) -> bool {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("yaml" | "yml" | "json") | None => true,
-        Some(_) => path.is_dir() || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("..")),
+/// Whether a change at `changed` can change what is loaded from `paths`: a given file, a manifest in a given folder, or a folder or link
+/// that stands for some. A log beside them cannot, or each look, which is logged, would bring the next.
+fn may_matter(paths: &[PathBuf], changed: &Path) -> bool {
+    let given = |path: &PathBuf| !path.is_dir() && path.file_name() == changed.file_name();
+    if paths.iter().any(given) || changed.file_name().is_some_and(|name| name.to_string_lossy().starts_with("..")) {
+        return true;
+    }
+    let manifest = changed
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json");
+    let stands_for_some = changed.is_dir() || changed.is_symlink() || !changed.exists();
+    (manifest || stands_for_some) && paths.iter().any(|path| path.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_log_beside_the_routes_is_no_edit() {
+        let folder = std::env::temp_dir().join(format!("outrigger-files-{}", std::process::id()));
+        fs::create_dir_all(folder.join("more")).unwrap();
+        for name in ["routes.yaml", "other.yaml", "log", "ports.json", "more/a.yml"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        let matters = |given: &str, changed: &str| may_matter(&[folder.join(given)], &folder.join(changed));
+        for (changed, as_file, as_folder) in [
+            ("routes.yaml", true, true),
+            ("other.yaml", false, true),
+            ("ports.json", false, true),
+            ("more/a.yml", false, true),
+            ("log", false, false),
+            ("more", false, true),
+            ("gone", false, true),
+            ("..data", true, true),
+        ] {
+            assert_eq!(
+                (matters("routes.yaml", changed), matters("", changed)),
+                (as_file, as_folder),
+                "{changed}"
+            );
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

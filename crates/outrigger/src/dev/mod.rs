@@ -53,7 +53,7 @@ pub(crate) struct Common {
 
 /// Runs until it is told to stop.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let files = files::Files::new(arguments.file, arguments.namespace, &arguments.secret)?;
+    let mut files = files::Files::new(arguments.file, arguments.namespace, &arguments.secret)?;
     let (plane, _logs) = arguments.common.start(arguments.listen, arguments.admin)?;
     files.first(&plane.proxy)?;
     let _watcher = files.watch(plane.proxy.clone())?;

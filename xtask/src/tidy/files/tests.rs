@@ -116,3 +116,24 @@ fn an_adapter_of_another_shape_is_named_with_what_it_lacks_and_what_is_too_much(
         ]
     );
 }
+
+#[test]
+fn a_chart_of_another_version_is_named() {
+    let version = env!("CARGO_PKG_VERSION");
+    let good = format!("name: a\nversion: {version}\nappVersion: \"{version}\"\n");
+    let tree = Tree::new(
+        "charts",
+        &[
+            README,
+            ("charts/good/Chart.yaml", &good),
+            ("charts/bad/Chart.yaml", "name: b\nversion: 9.9.9\n"),
+        ],
+    );
+    assert_eq!(
+        tree.findings(),
+        [
+            "charts/bad/Chart.yaml: has the appVersion \"\" and not the workspace's",
+            "charts/bad/Chart.yaml: has the version \"9.9.9\" and not the workspace's",
+        ]
+    );
+}

@@ -1,12 +1,12 @@
 //! The bytes that a key names: Secrets for its ring, a ConfigMap for its certificates.
 
 use super::super::{
-    Report, Subject,
+    Mode, Report, Subject,
     index::{Index, Name, Named},
 };
 use crate::{
-    diagnostics::{nearest, quoted},
-    objects::{Datum, SecretObject},
+    diagnostics::{Reason, nearest, quoted},
+    objects::{Datum, ORIGINS, SecretObject},
     units::{BaseUrl, Shown},
     v1alpha1::{DataKeyRef, ProviderKey},
 };
@@ -34,10 +34,20 @@ pub(super) fn ring(
         let Some(secret) = secret(object, namespace, key.subject(), &entry.secret_ref, &field, report) else {
             continue;
         };
-        if let Some(origin) = foreign {
-            opted_in(object, namespace, origin, key.subject(), &field, report);
+        if let Some(origin) = foreign
+            && !opted_in(index.mode, object, key, origin, &field, report)
+        {
+            continue;
         }
-        let id = format!("{namespace}/{name}/{}.{}", entry.name, version(secret.expose()));
+        let version = version(secret.expose());
+        if key.object.spec.rotation.revokes(&version) {
+            let (shown, revoked) = (shown(namespace, &entry.secret_ref), "spec.rotation.revokedVersions");
+            let message = format!("{shown} still holds version {version}, which {revoked} names, so it is not used");
+            let help = "store another key there; the new bytes are another version and are used at once";
+            report.warning(key.subject(), Reason::KeyRevoked, &format!("{field}.key"), message, help);
+            continue;
+        }
+        let id = format!("{namespace}/{name}/{}.{version}", entry.name);
         secrets.push((id.clone(), secret.clone()));
         ring.push(RingKey {
             name: entry.name.clone(),
@@ -73,7 +83,7 @@ fn secret_object<'a>(
             ),
         };
         let message = format!("there is no Secret {}", quoted(&format!("{namespace}/{}", wanted.name)));
-        report.error(about, &format!("{field}.name"), message, help);
+        report.error(about, Reason::SecretNotFound, &format!("{field}.name"), message, help);
     }
     found
 }
@@ -88,16 +98,13 @@ fn secret<'a>(
     report: &mut Report,
 ) -> Option<&'a Secret> {
     let field = format!("{field}.key");
-    let shown = format!(
-        "{} of Secret {}",
-        quoted(&wanted.key),
-        quoted(&format!("{namespace}/{}", wanted.name))
-    );
+    let shown = shown(namespace, wanted);
     let secret = match object.data.get(&wanted.key) {
         Some(Datum::Text(secret)) => secret,
         Some(Datum::Binary) => {
             report.error(
                 about,
+                Reason::InvalidKey,
                 &field,
                 format!("{shown} is no text"),
                 "store the key as the provider shows it",
@@ -110,17 +117,23 @@ fn secret<'a>(
                 None if object.data.is_empty() => "the Secret has no entries".to_owned(),
                 None => format!("its entries are {}", object.data.keys().cloned().collect::<Vec<_>>().join(", ")),
             };
-            report.error(about, &field, format!("there is no {shown}"), help);
+            report.error(about, Reason::SecretKeyNotFound, &field, format!("there is no {shown}"), help);
             return None;
         }
     };
     match flaw(secret.expose()) {
         None => Some(secret),
         Some((flaw, help)) => {
-            report.error(about, &field, format!("{shown} {flaw}"), help);
+            report.error(about, Reason::InvalidKey, &field, format!("{shown} {flaw}"), help);
             None
         }
     }
+}
+
+/// An entry of a Secret, in words.
+fn shown(namespace: &str, entry: &DataKeyRef) -> String {
+    let secret = quoted(&format!("{namespace}/{}", entry.name));
+    format!("{} of Secret {secret}", quoted(&entry.key))
 }
 
 /// What keeps `bytes` from being a key, in words that do not quote them.
@@ -146,18 +159,32 @@ fn flaw(bytes: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Whoever writes a ProviderKey may not be the one who may read the Secret: the Secret's owner says where its bytes may go.
-fn opted_in(object: &SecretObject, namespace: &str, origin: &Origin, about: Subject<'_>, field: &str, report: &mut Report) {
+/// Whether a Secret's bytes may go to `origin`: whoever writes a ProviderKey may not be the one who may read the Secret, so the Secret's owner
+/// says where its bytes may go. In files the two are one, and a missing word is only remarked on.
+fn opted_in(mode: Mode, object: &SecretObject, key: &Named<'_, ProviderKey>, origin: &Origin, field: &str, report: &mut Report) -> bool {
     let allows = |text: &String| BaseUrl::parse(text).is_ok_and(|url| url.path.is_empty() && url.origin == *origin);
     if object.origins.iter().any(allows) {
-        return;
+        return true;
     }
-    let origin = Shown(origin);
+    let (namespace, origin, field) = (key.name.0, Shown(origin), format!("{field}.name"));
     let secret = quoted(&format!("{namespace}/{}", object.name));
     let message =
         format!("Secret {secret} does not say that its bytes may go to {origin}, which is not the catalogue's host of this provider");
-    let help = format!("annotate the Secret with outrigger.dev/origins: \"{origin}\"; a cluster refuses the key without it");
-    report.warning(about, &format!("{field}.name"), message, help);
+    match mode {
+        Mode::Files => {
+            let help = format!("annotate the Secret with {ORIGINS}: \"{origin}\"; a cluster refuses the key without it");
+            report.warning(key.subject(), Reason::SecretNotOptedIn, &field, message, help);
+            true
+        }
+        Mode::Cluster => {
+            let help = format!(
+                "let its owner say so: kubectl -n {namespace} annotate secret {} {ORIGINS}={origin}",
+                object.name
+            );
+            report.error(key.subject(), Reason::SecretNotOptedIn, &field, message, help);
+            false
+        }
+    }
 }
 
 /// The certificates of a bundle; `None` where they are not there, without which no connection could be trusted.
@@ -170,7 +197,13 @@ pub(super) fn ca_bundle(index: &Index<'_>, key: Name<'_>, about: Subject<'_>, wa
             || "create it with the certificates in PEM form".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        report.error(about, &format!("{field}.name"), format!("there is no ConfigMap {shown}"), help);
+        report.error(
+            about,
+            Reason::ConfigMapNotFound,
+            &format!("{field}.name"),
+            format!("there is no ConfigMap {shown}"),
+            help,
+        );
         return None;
     };
     let Some(pem) = map.data.get(&wanted.key) else {
@@ -179,6 +212,7 @@ pub(super) fn ca_bundle(index: &Index<'_>, key: Name<'_>, about: Subject<'_>, wa
             nearest(&wanted.key, names).map_or_else(|| "put the certificates there".to_owned(), |near| format!("did you mean `{near}`?"));
         report.error(
             about,
+            Reason::ConfigMapKeyNotFound,
             &format!("{field}.key"),
             format!("there is no {} in ConfigMap {shown}", quoted(&wanted.key)),
             help,
@@ -189,6 +223,7 @@ pub(super) fn ca_bundle(index: &Index<'_>, key: Name<'_>, about: Subject<'_>, wa
         let message = format!("{} of ConfigMap {shown} holds no certificate", quoted(&wanted.key));
         report.error(
             about,
+            Reason::InvalidCertificate,
             &format!("{field}.key"),
             message,
             "store PEM text: it begins with -----BEGIN CERTIFICATE-----",

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     catalog,
-    diagnostics::{nearest, quoted},
-    v1alpha1::{AllowedFrom, ModelRoute, Rule, Target},
+    diagnostics::{Reason, nearest, quoted},
+    v1alpha1::{ModelRoute, NamespacesFrom, Rule, Target},
 };
 use outrigger_core::{Dialect, Endpoint, Match, ModelPattern, Timeouts};
 use std::collections::BTreeMap;
@@ -35,10 +35,7 @@ pub(super) fn candidates<'a>(place: &Place<'_, 'a>, rule: &'a Rule, when: &Match
     let mut candidates = Vec::new();
     for (at, target) in rule.targets.iter().enumerate() {
         let field = format!("{}.targets[{at}]", place.rule);
-        let name = (
-            target.key_ref.namespace.as_deref().unwrap_or(place.index.namespace),
-            target.key_ref.name.as_str(),
-        );
+        let name = target.key_ref.of(place.route.name.0);
         let Some(key) = key(place, name, target, &field, report) else {
             continue;
         };
@@ -64,26 +61,38 @@ fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, target: &Target, field: &s
         if place.index.rejected_keys.contains(&name) {
             report.error(
                 about,
+                Reason::KeyUnusable,
                 &field,
                 format!("ProviderKey {shown} cannot be used"),
                 "mend what is reported for it",
             );
         } else {
             let help = elsewhere(place.index, name, target);
-            report.error(about, &format!("{field}.name"), format!("there is no ProviderKey {shown}"), help);
+            report.error(
+                about,
+                Reason::KeyNotFound,
+                &format!("{field}.name"),
+                format!("there is no ProviderKey {shown}"),
+                help,
+            );
         }
         return None;
     };
-    if !visible::allowed(place.index, home, &written.object.spec.allowed_namespaces) {
-        let own = place.index.namespace;
-        let message = format!("ProviderKey {shown} does not allow routes of namespace {own}");
-        let by_label = written.object.spec.allowed_namespaces.from == AllowedFrom::Selector;
-        let help = if !by_label || visible::labels_known(place.index) {
-            format!("let its owner allow it under allowedNamespaces, or use a key of {own}")
+    let allowed = &written.object.spec.allowed_namespaces;
+    if let Some(forbidden) = visible::forbidden(place.index, home, allowed, place.route.name.0) {
+        // Of a shared route: the namespace's pods would get the bytes, whoever wrote the route.
+        let what = if forbidden == place.route.name.0 {
+            "routes of namespace"
         } else {
-            format!("let its owner allow it under allowedNamespaces, or load the manifest of Namespace {own}, whose labels decide")
+            "its use in namespace"
         };
-        report.error(about, &format!("{field}.namespace"), message, help);
+        let message = format!("ProviderKey {shown} does not allow {what} {forbidden}");
+        let help = if allowed.from != NamespacesFrom::Selector || visible::labels_known(place.index, forbidden) {
+            format!("let its owner allow it under allowedNamespaces, or use a key of {forbidden}")
+        } else {
+            format!("let its owner allow it under allowedNamespaces, or load the manifest of Namespace {forbidden}, whose labels decide")
+        };
+        report.error(about, Reason::NamespaceNotAllowed, &format!("{field}.namespace"), message, help);
         return None;
     }
     match place.keys.get(&name) {
@@ -91,6 +100,7 @@ fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, target: &Target, field: &s
         Some(_) => {
             report.error(
                 about,
+                Reason::KeyUnusable,
                 &field,
                 format!("ProviderKey {shown} has no usable key"),
                 "mend what is reported for it",
@@ -100,6 +110,7 @@ fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, target: &Target, field: &s
         None => {
             report.error(
                 about,
+                Reason::KeyUnusable,
                 &field,
                 format!("ProviderKey {shown} cannot be used"),
                 "mend what is reported for it",
@@ -133,7 +144,13 @@ fn remarks(place: &Place<'_, '_>, key: &Resolved<'_>, target: &Target, when: &Ma
     let about = place.route.subject();
     if key.provider.dialect == Dialect::Anthropic && when.endpoints == [Endpoint::Embeddings] {
         let message = format!("{} speaks the anthropic dialect, which has no embeddings", key.provider.label);
-        report.warning(about, &format!("{field}.keyRef"), message, "name a key of a provider that has them");
+        report.warning(
+            about,
+            Reason::UnsupportedEndpoint,
+            &format!("{field}.keyRef"),
+            message,
+            "name a key of a provider that has them",
+        );
     }
     let provider = key.provider.provider.as_str();
     match &target.model {
@@ -151,7 +168,13 @@ fn remarks(place: &Place<'_, '_>, key: &Resolved<'_>, target: &Target, when: &Ma
             "{} is served by {provider} on /responses only, which routes do not reach",
             quoted(model.name)
         );
-        report.warning(about, &format!("{field}.model"), message, "name a chat model");
+        report.warning(
+            about,
+            Reason::UnsupportedEndpoint,
+            &format!("{field}.model"),
+            message,
+            "name a chat model",
+        );
     }
 }
 
@@ -166,7 +189,7 @@ fn known(place: &Place<'_, '_>, key: &Resolved<'_>, model: &str, field: &str, re
             quoted(model)
         );
         let help = format!("state it under pricing.overrides of ProviderKey {label}, or correct the model's name");
-        report.warning(about, field, message, help);
+        report.warning(about, Reason::UnknownPrice, field, message, help);
     } else if facts.is_none() && provider != "custom" {
         let names = catalog::models_of(provider).iter().map(|model| model.name);
         let help = match nearest(model, names) {
@@ -175,6 +198,7 @@ fn known(place: &Place<'_, '_>, key: &Resolved<'_>, model: &str, field: &str, re
         };
         report.note(
             about,
+            Reason::UnknownModel,
             field,
             format!("the catalogue does not know {} at {provider}", quoted(model)),
             help,

@@ -1,13 +1,14 @@
 //! The rows. Inside one table the more telling sentence of a field comes first.
 
 use super::{Check, Rule};
-use crate::units::parse_duration;
+use crate::{units::parse_duration, v1alpha1::Rotation};
 use serde_json::Value;
 
 const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const DNS_SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 const MONEY: &str = r"^[0-9]{1,6}(\.[0-9]{1,6})?$";
 const PRINTABLE: &str = r"^[\x20-\x7E]*$";
+const NO_DURATION: &str = "this is no duration";
 const NO_SPACE: &str = r"^[\x21-\x7E]+$";
 const PERCENT: &str = r"^(-(100(\.0{1,4})?|(0|[1-9][0-9]?)(\.[0-9]{1,4})?)|1000(\.0{1,4})?|(0|[1-9][0-9]{0,2})(\.[0-9]{1,4})?)$";
 const BASE_URL: &str = concat!(
@@ -22,7 +23,9 @@ const FORBIDDEN_HEADER: &str = concat!(
 );
 const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&*+.^_|~-]{1,64}$";
 
-/// Every field that holds a duration.
+const DURATION: &str = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$";
+
+/// Every field of a route that holds a duration.
 const DURATIONS: &[&str] = &[
     "spec.timeouts.connect",
     "spec.timeouts.response",
@@ -202,19 +205,38 @@ pub(crate) static PROVIDER_KEY: &[Rule] = &[
         instead: "write /files, /images/* or /*",
     },
     Rule {
-        at: &["spec.allowedNamespaces"],
-        check: Check::Both {
-            cel: "(has(self.from) && self.from == 'Selector') == has(self.selector)",
-            holds: |allowed| (allowed.get("from").and_then(Value::as_str) == Some("Selector")) == allowed.get("selector").is_some(),
-        },
-        blame: "selector",
-        wrong: "a selector belongs to from: Selector, and from: Selector needs one",
-        instead: "set both, or neither",
+        at: &["spec.rotation.overlap"],
+        check: Check::Matches(DURATION),
+        blame: "",
+        wrong: NO_DURATION,
+        instead: "write whole numbers with h, m or s, such as 10m or 1h30m; a day is 24h",
     },
+    Rule {
+        at: &["spec.rotation.overlap"],
+        check: Check::Both {
+            cel: "!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self) >= duration('3m')",
+            holds: |overlap| {
+                let overlap = overlap.as_str().and_then(parse_duration);
+                overlap.is_none_or(|overlap| overlap >= Rotation::LEAST_OVERLAP)
+            },
+        },
+        blame: "",
+        wrong: "the overlap is shorter than a pod may take to see a changed Secret",
+        instead: "write 3m or more; to stop a leaked key at once, name its version under rotation.revokedVersions",
+    },
+    Rule {
+        at: &["spec.rotation.revokedVersions[]"],
+        check: Check::Matches(r"^[0-9a-f]{8}$"),
+        blame: "",
+        wrong: "a version is eight hex digits in lower case",
+        instead: "copy it from status.keys[].version, or take the first eight of printf %s \"$KEY\" | sha256sum",
+    },
+    selector_with_from(&["spec.allowedNamespaces"]),
 ];
 
 /// The rules of `ModelRoute`.
 pub(crate) static MODEL_ROUTE: &[Rule] = &[
+    selector_with_from(&["spec.namespaces"]),
     Rule {
         at: &["spec.models[]"],
         check: Check::Never(r"\*."),
@@ -286,7 +308,9 @@ pub(crate) static MODEL_ROUTE: &[Rule] = &[
                   (!has(a.keyRef.__namespace__) || a.keyRef.__namespace__ == b.keyRef.__namespace__) && \
                   has(a.model) == has(b.model) && (!has(a.model) || a.model == b.model)))",
             holds: |targets| {
-                let pair = |target: &Value| (target.get("keyRef").cloned(), target.get("model").cloned());
+                fn pair(target: &Value) -> (Option<&Value>, Option<&Value>) {
+                    (target.get("keyRef"), target.get("model"))
+                }
                 let targets = targets.as_array().map(Vec::as_slice).unwrap_or_default();
                 targets
                     .iter()
@@ -314,9 +338,9 @@ pub(crate) static MODEL_ROUTE: &[Rule] = &[
     },
     Rule {
         at: DURATIONS,
-        check: Check::Matches(r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"),
+        check: Check::Matches(DURATION),
         blame: "",
-        wrong: "this is no duration",
+        wrong: NO_DURATION,
         instead: "write whole numbers with h, m, s or ms, such as 90s, 1h30m or 250ms; a day is 24h",
     },
     Rule {
@@ -354,6 +378,20 @@ pub(crate) static MODEL_ROUTE: &[Rule] = &[
         instead: "write a string such as \"0.2\" for every fifth attempt",
     },
 ];
+
+/// Of a choice of namespaces.
+const fn selector_with_from(at: &'static [&'static str]) -> Rule {
+    Rule {
+        at,
+        check: Check::Both {
+            cel: "(has(self.from) && self.from == 'Selector') == has(self.selector)",
+            holds: |chosen| (chosen.get("from").and_then(Value::as_str) == Some("Selector")) == chosen.get("selector").is_some(),
+        },
+        blame: "selector",
+        wrong: "a selector belongs to from: Selector, and from: Selector needs one",
+        instead: "set both, or neither",
+    }
+}
 
 fn sends_no_key(spec: &Value) -> bool {
     spec.pointer("/auth/type").and_then(Value::as_str) == Some("None")

@@ -88,3 +88,21 @@ fn a_cached_quantile_is_worked_out_again_after_sixteen_samples_or_a_second() {
     assert_eq!(before, Some(ms(10)), "not at each sample");
     assert_eq!(samples.quantile(1_000_000, at(1_200)), Some(ms(1_000)));
 }
+
+#[test]
+fn a_busy_second_is_sorted_once_and_the_next_one_tells() {
+    // 32,000 calls of 10 ms: sixteen slow ones behind them are no reason to sort again, the next second is.
+    let mut samples = filled((0..32_000).map(|n| (n / 32, 10)));
+    samples.record(ms(10), at(1_000));
+    let sorted = samples.worked_out;
+    for n in 0..1_000 {
+        samples.record(ms(1_000), at(1_001 + n / 10));
+        assert_eq!((samples.worked_out, samples.fresh), (sorted, n32(n + 1)));
+    }
+    samples.record(ms(1_000), at(2_000));
+    assert_eq!(samples.quantile(1_000_000, at(2_000)), Some(ms(1_000)));
+}
+
+fn n32(n: u64) -> u32 {
+    u32::try_from(n).unwrap()
+}
