@@ -58,6 +58,17 @@ const CRATES: &[Rule] = &[
         never: &["clap", "k8s-openapi", "kube", "kube-core", "schemars", "serde-saphyr"],
     },
     Rule {
+        name: "outrigger-controller",
+        uses: Uses::Only(&[
+            "outrigger-core",
+            "outrigger-dialect",
+            "outrigger-snapshot",
+            "outrigger-config",
+            "outrigger-runtime",
+        ]),
+        never: &["openssl", "reqwest", "ring"],
+    },
+    Rule {
         name: "outrigger-mock",
         uses: Uses::Only(&["outrigger-core", "outrigger-dialect"]),
         never: &["kube-core", "rustls"],
