@@ -47,16 +47,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     for Difference { path, wanted } in differences(&root)? {
         let file = root.join(&path);
-        match wanted {
-            Some(text) => {
-                fs::create_dir_all(file.parent().context("a file lies in a folder")?)?;
-                fs::write(&file, text)?;
-                println!("wrote {}", path.display());
-            }
-            None => {
-                fs::remove_file(&file)?;
-                println!("removed {}", path.display());
-            }
+        if let Some(text) = wanted {
+            fs::create_dir_all(file.parent().context("a file lies in a folder")?)?;
+            fs::write(&file, text)?;
+            println!("wrote {}", path.display());
+        } else {
+            fs::remove_file(&file)?;
+            println!("removed {}", path.display());
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -108,7 +105,8 @@ fn files() -> Result<BTreeMap<PathBuf, String>> {
     let mut files = BTreeMap::new();
     let mut all = format!("# {MARK}\n");
     for crd in &crds {
-        all += &format!("---\n{}", yaml::write(crd));
+        all.push_str("---\n");
+        all.push_str(&yaml::write(crd));
         // Removing the chart must not remove every route of the cluster with it.
         let mut kept = crd.clone();
         let metadata = kept
@@ -141,7 +139,7 @@ fn whole(value: Value) -> Value {
             let plain = text.strip_suffix(".0").and_then(|text| text.parse::<i64>().ok());
             plain.map_or(Value::Number(number), Value::from)
         }
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     }
 }
 

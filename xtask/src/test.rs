@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         session.step("process tests", command.env("OUTRIGGER_BIN", &binary), Runner::Cargo)?;
     }
     if cluster {
-        session.cluster()?;
+        session.cluster(&target.join("debug").join("xtask"))?;
     }
     if python {
         session.sdk("Python SDKs", sdk::Kind::Python, &binary)?;
@@ -186,13 +186,14 @@ impl Session {
     }
 
     /// Builds the cluster's programs where that is not done yet, then runs the suite.
-    fn cluster(&mut self) -> Result<()> {
+    fn cluster(&mut self, xtask: &Path) -> Result<()> {
         const NAME: &str = "cluster tests";
         if let Err(missing) = Programs::check() {
             self.skip(NAME, missing.to_string());
             return Ok(());
         }
-        let mut build = Command::new(env::current_exe()?);
+        // Not the program that runs now: the build of all binaries has replaced it.
+        let mut build = Command::new(xtask);
         if self.step("cluster programs", build.args(["cluster", "build"]), Runner::Preparation)? {
             let tests = ["test", "--package", "outrigger-cluster", "--locked", "--no-fail-fast"];
             self.cargo(NAME, &tests, Runner::Cargo)?;

@@ -29,6 +29,7 @@ mod envelope;
 mod hex;
 mod keys;
 mod mac;
+mod packed;
 mod resolve;
 #[cfg(test)]
 mod testing;
@@ -37,6 +38,7 @@ pub use document::{Document, KeyReference, KeyState};
 pub use envelope::{Rejected, Sealed, TooLarge, open, seal};
 pub use keys::{KeyEntry, KeyRing, ca_digest, entry_name, version};
 pub use mac::MacKey;
+pub use packed::Packed;
 pub use resolve::{Resolved, Revoked, resolve};
 
 /// Name of the ConfigMap that carries a namespace's snapshot.

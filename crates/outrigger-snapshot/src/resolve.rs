@@ -52,8 +52,8 @@ impl Revoked {
     }
 }
 
-/// Pairs the document's keys with the bytes in `ring`.
-pub fn resolve(document: &Document, ring: &KeyRing, revoked: &Revoked) -> Resolved {
+/// Pairs the document's keys with the bytes in `ring`. A table is large: it is taken over, not copied.
+pub fn resolve(document: Document, ring: &KeyRing, revoked: &Revoked) -> Resolved {
     let mut references: BTreeMap<&str, Vec<&KeyReference>> = BTreeMap::new();
     for reference in &document.keys {
         references.entry(&reference.id).or_default().push(reference);
@@ -63,7 +63,7 @@ pub fn resolve(document: &Document, ring: &KeyRing, revoked: &Revoked) -> Resolv
         versions.sort_by_key(|reference| reference.state);
     }
     let mut resolved = Resolved {
-        table: document.table.clone(),
+        table: document.table,
         ..Resolved::default()
     };
     for provider in &mut resolved.table.providers {

@@ -123,7 +123,7 @@ fn default_and_meaning(schema: &Value) -> (String, String) {
     let default = match schema.get("default") {
         None | Some(Value::Object(_) | Value::Array(_) | Value::Null) => said,
         Some(Value::String(text)) => Some(text.clone()),
-        Some(other) => Some(other.to_string()),
+        Some(other @ (Value::Bool(_) | Value::Number(_))) => Some(other.to_string()),
     };
     let default = default.map(|default| if default.contains(' ') { default } else { format!("`{default}`") });
     (default.unwrap_or_default(), meaning)

@@ -29,8 +29,8 @@ fn block(value: &Value, indent: usize, text: &mut String) {
                 text.replace_range(start..start + indent + 2, &format!("{pad}- "));
             }
         }
-        other => {
-            let _ = writeln!(text, "{pad}{}", scalar(other));
+        Value::Object(_) | Value::Array(_) | Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {
+            let _ = writeln!(text, "{pad}{}", scalar(value));
         }
     }
 }
@@ -46,8 +46,8 @@ fn below(value: &Value, indent: usize, text: &mut String) {
             text.push('\n');
             block(value, indent, text);
         }
-        other => {
-            let _ = writeln!(text, " {}", scalar(other));
+        Value::Object(_) | Value::Array(_) | Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {
+            let _ = writeln!(text, " {}", scalar(value));
         }
     }
 }
@@ -56,7 +56,7 @@ fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => string(text),
         // Empty lists and maps, numbers, true, false and null are the same in both languages.
-        other => other.to_string(),
+        Value::Object(_) | Value::Array(_) | Value::Number(_) | Value::Bool(_) | Value::Null => value.to_string(),
     }
 }
 

@@ -11,8 +11,8 @@
 
 use super::hold::hold;
 use outrigger_core::Tick;
-use outrigger_snapshot::{Document, KeyRing, Rejected, Resolved, Revoked, Sealed, open};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use outrigger_snapshot::{Document, KeyRing, Packed, Rejected, Resolved, Revoked, Sealed, open};
+use std::{collections::BTreeMap, time::Duration};
 
 /// Where a document came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,9 +117,9 @@ struct Force {
     generation: u64,
     mac: [u8; 32],
     source: Source,
-    document: Arc<Document>,
+    document: Packed,
     /// The document with the routes of earlier ones that stand in for those that cannot serve yet.
-    held: Arc<Document>,
+    held: Packed,
 }
 
 impl Authority {
@@ -252,14 +252,12 @@ impl Authority {
             return;
         }
         let fresh = look.fresh.take().filter(|(fresh, _)| *fresh == mac).map(|(_, document)| document);
-        let Some(document) = fresh.or_else(|| self.open(&offer.sealed).ok()).map(Arc::new) else {
+        let Some(document) = fresh.or_else(|| self.open(&offer.sealed).ok()) else {
             return;
         };
+        let document = Packed::of(&document);
         self.before = self.force.take();
-        let held = self
-            .before
-            .as_ref()
-            .map_or_else(|| Arc::clone(&document), |before| Arc::clone(&before.held));
+        let held = self.before.as_ref().map_or_else(|| document.clone(), |before| before.held.clone());
         self.force = Some(Force {
             generation,
             mac,
@@ -294,8 +292,8 @@ impl Authority {
     /// What is in force, with the bytes that are there.
     fn render(&mut self) -> Option<Install> {
         let force = self.force.as_mut()?;
-        let (held, resolved) = hold(&force.document, Some(&force.held), &self.ring, &self.revoked);
-        force.held = held;
+        let (resolved, composite) = hold(&force.document, &force.held, &self.ring, &self.revoked)?;
+        force.held = composite.map_or_else(|| force.document.clone(), |composite| Packed::of(&composite));
         let (generation, source) = (force.generation, force.source);
         Some(Install {
             generation,

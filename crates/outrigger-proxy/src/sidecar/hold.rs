@@ -2,36 +2,33 @@
 //! version that could serve goes on, minus what is revoked. It must never hold back anything else of a new document.
 
 use outrigger_core::{Auth, Provider, Route, Table};
-use outrigger_snapshot::{Document, KeyRing, Resolved, Revoked, resolve};
-use std::{collections::BTreeMap, sync::Arc};
+use outrigger_snapshot::{Document, KeyRing, Packed, Resolved, Revoked, resolve};
+use std::collections::BTreeMap;
 
-/// `next` with the routes of `held` in place of those that cannot serve yet, and what both make of the bytes that are there.
-pub(super) fn hold(next: &Arc<Document>, held: Option<&Document>, ring: &KeyRing, revoked: &Revoked) -> (Arc<Document>, Resolved) {
-    let resolved = resolve(next, ring, revoked);
-    let Some(held) = held else { return (Arc::clone(next), resolved) };
+/// What is made of `next` and the bytes that are there, with the routes of `held` in place of those that cannot serve yet. Where there are
+/// such, also the document that says so: the `held` of next time. `None` where one of the two cannot be unpacked.
+pub(super) fn hold(next: &Packed, held: &Packed, ring: &KeyRing, revoked: &Revoked) -> Option<(Resolved, Option<Document>)> {
+    let resolved = resolve(next.unpack()?, ring, revoked);
     let blocked: Vec<usize> = (0..)
         .zip(&resolved.table.routes)
         .filter(|(_, route)| waits(&resolved, route))
         .map(|(at, _)| at)
         .collect();
-    if blocked.is_empty() {
-        return (Arc::clone(next), resolved);
+    // The ordinary case: nothing of the old is looked at.
+    if blocked.is_empty() || next == held {
+        return Some((resolved, None));
     }
-    let before = resolve(held, ring, revoked);
+    let held = held.unpack()?;
+    let before = resolve(held.clone(), ring, revoked);
     let mut graft = Graft {
-        onto: Document::clone(next),
-        from: held,
+        onto: next.unpack()?,
+        from: &held,
         providers: BTreeMap::new(),
         targets: BTreeMap::new(),
     };
     for at in blocked {
-        let same = |route: &&Route| {
-            resolved
-                .table
-                .routes
-                .get(at)
-                .is_some_and(|next| (&next.namespace, &next.name) == (&route.namespace, &route.name))
-        };
+        let Some(waiting) = resolved.table.routes.get(at) else { continue };
+        let same = |route: &&Route| (&waiting.namespace, &waiting.name) == (&route.namespace, &route.name);
         let Some(route) = held.table.routes.iter().find(same) else {
             continue;
         };
@@ -40,11 +37,10 @@ pub(super) fn hold(next: &Arc<Document>, held: Option<&Document>, ring: &KeyRing
         }
     }
     if graft.targets.is_empty() {
-        return (Arc::clone(next), resolved);
+        return Some((resolved, None));
     }
-    let composite = Arc::new(graft.onto);
-    let resolved = resolve(&composite, ring, revoked);
-    (composite, resolved)
+    let composite = graft.onto;
+    Some((resolve(composite.clone(), ring, revoked), Some(composite)))
 }
 
 /// Whether a route can serve nothing now and will once bytes have come.

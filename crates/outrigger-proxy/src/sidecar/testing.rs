@@ -84,7 +84,7 @@ pub(super) fn served(resolved: &outrigger_snapshot::Resolved) -> Vec<(String, Ve
 
 /// As [`served`], of a document alone.
 pub(super) fn serves(document: &Document, ring: &KeyRing) -> Vec<(String, Vec<String>)> {
-    served(&resolve(document, ring, &Revoked::default()))
+    served(&resolve(document.clone(), ring, &Revoked::default()))
 }
 
 pub(super) fn origin(provider: &str) -> Origin {

@@ -177,6 +177,7 @@ impl<B> Lease<B> {
         if !connection.ready() {
             return;
         }
+        connection.bell.rings_for_nobody();
         let since_us = self.pool.clock.now_us();
         let mut state = self.pool.state();
         if state.idle.len() < self.pool.limits.idle {
@@ -336,6 +337,11 @@ impl Bell {
         if !known.as_ref().is_some_and(|known| known.will_wake(task)) {
             *known = Some(task.clone());
         }
+    }
+
+    /// Nobody waits for an idle connection, and whoever did last must not be kept by it.
+    fn rings_for_nobody(&self) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn hush(&self) -> Hushed<'_> {

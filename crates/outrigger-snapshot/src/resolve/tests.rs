@@ -33,7 +33,7 @@ fn main_ring(references: &[(&str, KeyState)], ring: &KeyRing, revoked: &Revoked)
         .iter()
         .map(|(version, state)| reference("main", version, *state))
         .collect();
-    let resolved = resolve(&document, ring, revoked);
+    let resolved = resolve(document, ring, revoked);
     let bytes = |id: &str| resolved.secrets.get(id).map(|secret| secret.expose().to_owned());
     let keys = resolved.table.providers[0].ring.iter();
     let keys = keys.map(|key| (key.id.clone(), key.weight, bytes(&key.id))).collect();
@@ -125,11 +125,13 @@ fn bytes_go_only_where_they_are_bound_to() {
     let mut swapped = document(&["main"]);
     for (pem, same) in [("PEM", true), ("PEM of somebody else", false)] {
         swapped.table.providers[0].ca_pem = Some(pem.into());
-        let resolved = resolve(&swapped, &bound(https.clone(), Some(ca_digest("PEM"))), &Revoked::default());
+        let resolved = resolve(swapped.clone(), &bound(https.clone(), Some(ca_digest("PEM"))), &Revoked::default());
         assert_eq!(!resolved.secrets.is_empty(), same, "{pem}");
     }
     assert!(
-        resolve(&swapped, &bound(https, None), &Revoked::default()).secrets.is_empty(),
+        resolve(swapped.clone(), &bound(https, None), &Revoked::default())
+            .secrets
+            .is_empty(),
         "the table gained certificates"
     );
 }
@@ -145,7 +147,7 @@ fn a_key_without_any_reference_gets_no_bytes() {
 fn no_id_can_pass_for_another_key() {
     let mut document = document(&["main", "evil"]);
     document.table.providers[1].ring[0].id = format!("{}.v1", key_id("main"));
-    let resolved = resolve(&document, &ring([entry("main", "v1")]), &Revoked::default());
+    let resolved = resolve(document.clone(), &ring([entry("main", "v1")]), &Revoked::default());
     assert!(resolved.secrets.contains_key("shop/main/a.v1"));
     assert!(!resolved.secrets.contains_key(&resolved.table.providers[1].ring[0].id));
 
@@ -161,7 +163,7 @@ fn a_provider_without_keys_stays_without() {
     let mut document = document(&["main"]);
     document.table.providers[0].auth = Auth::None;
     document.table.providers[0].ring.clear();
-    let resolved = resolve(&document, &ring([entry("main", "v1")]), &Revoked::default());
+    let resolved = resolve(document.clone(), &ring([entry("main", "v1")]), &Revoked::default());
     assert!(resolved.secrets.is_empty() && resolved.pending.is_empty());
 }
 
@@ -175,6 +177,8 @@ fn versions() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Every (origin, certificates) that a table pairs with bytes is the one that those bytes are bound to, for any table and any disk.
     #[test]
     fn whatever_the_table_says_bytes_go_only_where_they_are_bound_to(
@@ -201,7 +205,7 @@ proptest! {
         let says_so = seen.iter().map(|(name, version)| reference(name, version, KeyState::Revoked)).collect();
         revoked.learn(&Document { keys: says_so, ..Document::default() });
 
-        let resolved = resolve(&document, &ring, &revoked);
+        let resolved = resolve(document.clone(), &ring, &revoked);
         let (mut paired, before) = (0, document.table.clone());
         for (provider, asked) in resolved.table.providers.iter().zip(&before.providers) {
             prop_assert!(provider.ring.iter().filter(|key| key.weight > 0).count() == asked.ring.len());

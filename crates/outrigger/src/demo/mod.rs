@@ -1,5 +1,5 @@
-//! `outrigger demo`: scripted providers, the data plane on the bundled samples, a mixed load, a provider taken down and brought back, and
-//! what came of it. Nothing leaves the machine and no key is needed.
+//! `outrigger demo`: scripted providers, the data plane on the bundled samples, a mixed load, a provider taken down and brought back, a key
+//! rotated, and what came of it. Nothing leaves the machine and no key is needed.
 
 mod providers;
 mod report;
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Health, metrics and what is going on inside. Default: 127.0.0.1:5568, with --once any free port.
     #[arg(long)]
     admin: Option<SocketAddr>,
-    /// Seconds that each of the three parts takes.
+    /// Seconds that each of the four parts takes.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     #[command(flatten)]
@@ -36,13 +36,13 @@ pub(crate) struct Arguments {
 }
 
 /// The parts of a run.
-const PHASES: [&str; 3] = ["all providers healthy", "anthropic down", "anthropic back"];
+const PHASES: [&str; 4] = ["all providers healthy", "anthropic down", "anthropic back", "openai key rotated"];
 
 /// Runs the demo.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mock = Mock::local()?;
     providers::script(&mock)?;
-    let compiled = providers::routes(&mock);
+    let compiled = providers::routes(&mock, providers::KEY);
 
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let port = |fixed: u16| if arguments.once { any } else { ([127, 0, 0, 1], fixed).into() };
@@ -77,7 +77,7 @@ async fn load(plane: &Plane, mock: &Mock, each: Duration) -> anyhow::Result<Vec<
     let bar = ProgressBar::new(each.as_secs() * PHASES.len() as u64 * 10);
     bar.set_style(ProgressStyle::with_template("{bar:30} {elapsed_precise}  {msg}")?);
     for phase in PHASES {
-        providers::set_down(mock, "anthropic", phase == PHASES[1])?;
+        providers::set(mock, "anthropic", &[providers::KEY], phase == PHASES[1])?;
         if bar.is_hidden() {
             complain(&format!("{phase} …"));
         }
@@ -97,14 +97,33 @@ async fn load(plane: &Plane, mock: &Mock, each: Duration) -> anyhow::Result<Vec<
         drop(tell);
         let begun = plane.clock.now_us();
         let base = bar.position();
-        while let Some(sample) = told.recv().await {
-            samples.push(sample);
-            bar.set_position(base + ((plane.clock.now_us() - begun) / 100_000).min(each.as_secs() * 10));
-            let failed = samples.iter().filter(|sample| !sample.ok).count();
-            bar.set_message(format!("{phase}: {} calls, {failed} failed", samples.len()));
-        }
+        let collect = async {
+            while let Some(sample) = told.recv().await {
+                samples.push(sample);
+                bar.set_position(base + ((plane.clock.now_us() - begun) / 100_000).min(each.as_secs() * 10));
+                let failed = samples.iter().filter(|sample| !sample.ok).count();
+                bar.set_message(format!("{phase}: {} calls, {failed} failed", samples.len()));
+            }
+        };
+        let change = async {
+            if phase == PHASES[3] {
+                rotate(plane, mock, each / 4).await?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::join!(collect, change).1?;
         callers.join_all().await;
     }
     bar.finish_and_clear();
     Ok(samples)
+}
+
+/// Rotates a provider's key as operators do: it takes both, the new one goes out, it takes the old one no more.
+async fn rotate(plane: &Plane, mock: &Mock, pause: Duration) -> anyhow::Result<()> {
+    tokio::time::sleep(pause).await;
+    providers::set(mock, "openai", &[providers::KEY, providers::NEW_KEY], false)?;
+    let compiled = providers::routes(mock, providers::NEW_KEY);
+    plane.proxy.install(compiled.table, &compiled.secrets, "demo")?;
+    tokio::time::sleep(pause).await;
+    providers::set(mock, "openai", &[providers::NEW_KEY], false)
 }

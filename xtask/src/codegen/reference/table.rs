@@ -32,10 +32,11 @@ impl Table {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!(" {cell:width$} |"));
             format!("|{}\n", cells.collect::<String>())
         };
-        let rule: String = widths.iter().map(|width| format!("{}|", "-".repeat((width + 2).max(3)))).collect();
+        let rules = widths.iter().map(|width| "-".repeat((width + 2).max(3)));
+        let rule = rules.collect::<Vec<_>>().join("|");
         let mut rows = self.rows.iter();
         let head = rows.next().map(|head| line(head)).unwrap_or_default();
-        format!("{head}|{rule}\n{}", rows.map(|row| line(row)).collect::<String>())
+        format!("{head}|{rule}|\n{}", rows.map(|row| line(row)).collect::<String>())
     }
 }
 

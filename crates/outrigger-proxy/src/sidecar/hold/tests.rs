@@ -5,7 +5,7 @@ use outrigger_snapshot::KeyState::{Active, Revoked as Gone};
 type Served = Vec<(String, Vec<String>)>;
 
 fn held(next: &Document, before: &Document, ring: &KeyRing, revoked: &Revoked) -> (Served, Vec<String>) {
-    let (_, resolved) = hold(&Arc::new(next.clone()), Some(before), ring, revoked);
+    let (resolved, _) = hold(&Packed::of(next), &Packed::of(before), ring, revoked).unwrap();
     (served(&resolved), resolved.pending)
 }
 
@@ -76,7 +76,8 @@ fn a_route_goes_on_at_the_old_place_until_bytes_for_the_new_one_come() {
     let before = document(&[("r", "p")], &[("p", "v1", Active)]);
     let mut next = before.clone();
     next.table.providers[0].origin = origin("elsewhere");
-    let (composite, resolved) = hold(&Arc::new(next), Some(&before), &ring(&[("p", "v1")]), &Revoked::default());
+    let (resolved, composite) = hold(&Packed::of(&next), &Packed::of(&before), &ring(&[("p", "v1")]), &Revoked::default()).unwrap();
+    let composite = composite.unwrap();
     assert_eq!(served(&resolved), [route("r", &["p v1"])]);
     let target = composite.table.routes[0].rules[0].candidates[0].target;
     assert_eq!(
@@ -89,14 +90,14 @@ fn a_route_goes_on_at_the_old_place_until_bytes_for_the_new_one_come() {
 fn what_stands_in_does_so_through_any_number_of_further_documents() {
     let on_disk = ring(&[("old", "v1")]);
     let none = Revoked::default();
-    let first = Arc::new(document(&[("r", "old"), ("s", "old")], &[("old", "v1", Active)]));
-    let (mut composite, _) = hold(&first, None, &on_disk, &none);
+    let mut held = Packed::of(&document(&[("r", "old"), ("s", "old")], &[("old", "v1", Active)]));
     for generation in ["b", "c", "d"] {
-        let next = Arc::new(document(&[("r", generation), ("s", generation)], &[(generation, "v1", Active)]));
-        let resolved;
-        (composite, resolved) = hold(&next, Some(&composite), &on_disk, &none);
+        let next = document(&[("r", generation), ("s", generation)], &[(generation, "v1", Active)]);
+        let (resolved, composite) = hold(&Packed::of(&next), &held, &on_disk, &none).unwrap();
         assert_eq!(served(&resolved), [route("r", &["old v1"]), route("s", &["old v1"])]);
+        let composite = composite.unwrap();
         assert_eq!(composite.table.providers.len(), 2, "nothing piles up");
         assert_eq!(composite.table.targets.len(), 2);
+        held = Packed::of(&composite);
     }
 }
