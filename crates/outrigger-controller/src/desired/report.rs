@@ -89,9 +89,11 @@ fn guests<'f>(facts: &'f Facts<'_>) -> impl Iterator<Item = Report> + 'f {
         let meta = &route.object.metadata;
         let (namespace, name) = (meta.namespace.as_deref()?, meta.name.as_deref()?);
         let found = conditions::about(facts.of_routes, "ModelRoute", namespace, name);
-        let error = found
+        let errors = found
             .into_iter()
-            .find(|found| found.severity == Severity::Error && found.reason != Reason::InvalidSpec)?;
+            .filter(|found| found.severity == Severity::Error && found.reason != Reason::InvalidSpec);
+        // Rather the cause than what it comes to.
+        let error = errors.min_by_key(|found| found.reason == Reason::NoTargets)?;
         (namespace != here).then(|| Report {
             told: vec![Told {
                 warning: true,
