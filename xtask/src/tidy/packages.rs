@@ -17,7 +17,15 @@ const BANNED: &[(&str, &str)] = &[
 
 /// Packages that may be there in two incompatible versions, with the reason.
 const TWICE: &[(&str, &str)] = &[
-    ("base64", "rcgen's pem is one version ahead; only tests make certificates"),
+    (
+        "base64",
+        "kube-client and the pem of certificates are one version ahead of k8s-openapi",
+    ),
+    (
+        "getrandom",
+        "ahash, under kube-runtime, is one version behind; our own code asks neither",
+    ),
+    ("hashbrown", "kube-runtime is one version behind indexmap"),
     (
         "syn",
         "derive_more, under kube-core, is one version behind; a macro's parser, in no binary",
