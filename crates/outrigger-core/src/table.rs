@@ -2,7 +2,7 @@
 //! between its parts are indices into its own lists.
 
 use crate::{price::Price, time::millis};
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,21 @@ pub struct Origin {
     pub host: String,
     /// TCP port.
     pub port: u16,
+}
+
+impl Origin {
+    /// The value of the `host` header of requests to it: the port only where it is not the scheme's own, an IPv6 address in brackets.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        match (self.scheme, self.port) {
+            (Scheme::Http, 80) | (Scheme::Https, 443) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
 }
 
 /// `http` or `https`.

@@ -8,7 +8,7 @@ use http::{HeaderValue, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use outrigger_core::{Origin, Scheme};
+use outrigger_core::Scheme;
 use outrigger_dialect::headers;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -130,7 +130,7 @@ async fn exchange(request: &Request, stream: impl AsyncRead + AsyncWrite + Unpin
 fn message(request: &Request) -> Option<http::Request<Empty<Bytes>>> {
     let provider = &request.provider;
     let mut message = http::Request::get(format!("{}/models", provider.path))
-        .header(header::HOST, authority(&provider.origin))
+        .header(header::HOST, provider.origin.authority())
         .header(header::USER_AGENT, "outrigger-controller")
         .header(header::ACCEPT_ENCODING, "identity");
     for (name, value) in &provider.headers {
@@ -143,19 +143,6 @@ fn message(request: &Request) -> Option<http::Request<Empty<Bytes>>> {
     let mut value = HeaderValue::try_from(value).ok()?;
     value.set_sensitive(true);
     message.header(name, value).body(Empty::new()).ok()
-}
-
-/// The host as a request names it: the port only where it is not the scheme's own.
-fn authority(origin: &Origin) -> String {
-    let host = if origin.host.contains(':') {
-        format!("[{}]", origin.host)
-    } else {
-        origin.host.clone()
-    };
-    match (origin.scheme, origin.port) {
-        (Scheme::Http, 80) | (Scheme::Https, 443) => host,
-        (_, port) => format!("{host}:{port}"),
-    }
 }
 
 fn config(roots: &Roots, ca_pem: Option<&str>) -> Option<ClientConfig> {

@@ -281,7 +281,7 @@ impl<B: RequestBody> Shared<B> {
                 name: ServerName::try_from(origin.host.clone()).map_err(|_| no_host())?,
             }),
         };
-        let host = HeaderValue::try_from(authority(origin)).map_err(|_| no_host())?;
+        let host = HeaderValue::try_from(origin.authority()).map_err(|_| no_host())?;
         let addresses = Addresses::new(&origin.host, origin.port, self.resolver.clone(), self.tasks.clone(), self.clock);
         let limits = Limits {
             idle: self.settings.max_idle_per_origin,
@@ -316,19 +316,6 @@ async fn reap<B>(shared: Weak<Shared<B>>, idle_age: Duration) {
         tokio::time::sleep(period).await;
         let Some(shared) = shared.upgrade() else { return };
         shared.reap();
-    }
-}
-
-/// The `host` header: the port only where it is not the scheme's own, an IPv6 address in brackets.
-fn authority(origin: &Origin) -> String {
-    let host = if origin.host.contains(':') {
-        format!("[{}]", origin.host)
-    } else {
-        origin.host.clone()
-    };
-    match (origin.scheme, origin.port) {
-        (Scheme::Http, 80) | (Scheme::Https, 443) => host,
-        (_, port) => format!("{host}:{port}"),
     }
 }
 
