@@ -82,21 +82,11 @@ pub(crate) struct Shown<'a>(pub(crate) &'a Origin);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Origin { scheme, host, port } = self.0;
-        let name = match scheme {
+        let name = match self.0.scheme {
             Scheme::Http => "http",
             Scheme::Https => "https",
         };
-        if host.contains(':') {
-            write!(f, "{name}://[{host}]")?;
-        } else {
-            write!(f, "{name}://{host}")?;
-        }
-        if *port == default_port(*scheme) {
-            Ok(())
-        } else {
-            write!(f, ":{port}")
-        }
+        write!(f, "{name}://{}", self.0.authority())
     }
 }
 
