@@ -121,17 +121,37 @@ impl Sidecar {
     ///
     /// # Panics
     /// Where the files cannot be written.
-    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
     #[must_use]
     pub fn watching(self, server: &ApiServer, address: SocketAddr) -> Self {
-        let folder = self.folder.path().join("token");
-        std::fs::create_dir(&folder).expect("a folder");
-        std::fs::write(folder.join("ca.crt"), &server.ca_pem).expect("certificates");
-        std::fs::write(folder.join("token"), format!("{}\n", ApiServer::TOKEN)).expect("a token");
-        self.with("api-server", &format!("https://{address}"))
-            .with("api-token-dir", &folder.display().to_string())
+        self.watching_at(&format!("https://{address}"), &server.ca_pem, ApiServer::TOKEN)
             .with("api-ping", "200ms")
             .with("api-step", "2s")
+    }
+
+    /// The flags and files for the API server at `url`, certified by `ca_pem`.
+    ///
+    /// # Panics
+    /// Where the files cannot be written.
+    #[must_use]
+    pub fn watching_at(self, url: &str, ca_pem: &str, token: &str) -> Self {
+        self.credentials(ca_pem, token);
+        let folder = self.folder.path().join("token").display().to_string();
+        self.with("api-server", url).with("api-token-dir", &folder)
+    }
+
+    /// Writes what it shows the API server, or replaces it while it runs.
+    ///
+    /// # Panics
+    /// Where the files cannot be written.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    pub fn credentials(&self, ca_pem: &str, token: &str) {
+        let folder = self.folder.path().join("token");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, text) in [("ca.crt", ca_pem), ("token", &format!("{token}\n"))] {
+            let beside = folder.join(format!("{name}.next"));
+            std::fs::write(&beside, text).expect("a file");
+            std::fs::rename(beside, folder.join(name)).expect("a file");
+        }
     }
 
     /// Mounts a document and its keys.

@@ -9,7 +9,9 @@
     reason = "a test panics where it fails, and looks at the clock to fail at all"
 )]
 
+mod fleet;
 mod rig;
+mod together;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use outrigger_cluster::{Cluster, Options, run};
