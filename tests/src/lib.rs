@@ -11,20 +11,26 @@
 //! # }
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "what measures looks at the clock itself")]
+
 mod api_server;
 mod client;
+mod figures;
 mod plane;
 mod published;
 mod relay;
 mod sidecar;
+mod watcher;
 mod yaml;
 
 pub use api_server::ApiServer;
 pub use client::{Answer, Connection, chunked};
+pub use figures::{Load, Shot, Times, figure, memory};
 pub use plane::{Plane, binary, post, request};
 pub use published::{NAMESPACE, Published, published};
 pub use relay::Relay;
 pub use sidecar::{Mount, Sidecar};
+pub use watcher::{Watcher, Watching, address_in};
 pub use yaml::{KEY, anthropic_provider, chat, messages, provider, provider_with, route, route_with, target};
 
 /// Scripted providers on a port of their own.

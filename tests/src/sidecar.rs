@@ -230,6 +230,11 @@ impl Sidecar {
         panic!("its mounts were never read:\n{}", self.log());
     }
 
+    /// Its process id; 0 where it does not run.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).unwrap_or(0)
+    }
+
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()

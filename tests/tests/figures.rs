@@ -4,11 +4,10 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::string_slice,
-    clippy::print_stdout,
     reason = "a test panics where it fails"
 )]
 
-use outrigger_tests::{Answer, Connection, Plane, behave, chat, mock, post, provider, route, route_with};
+use outrigger_tests::{Answer, Connection, Plane, behave, chat, figure, memory, mock, post, provider, route, route_with};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -22,19 +21,6 @@ use tokio::task::JoinSet;
 fn streamed(mut call: Value) -> Value {
     call["stream"] = true.into();
     call
-}
-
-/// Prints a figure beside what was asked, and fails where it is missed.
-fn figure(what: &str, measured: impl std::fmt::Display, asked: &str, met: bool) {
-    println!("figure: {what}: {measured} (asked: {asked}){}", if met { "" } else { " MISSED" });
-    assert!(met, "{what}: {measured}, asked: {asked}");
-}
-
-/// A line of `/proc/PID/status` in MiB.
-fn memory(plane: &Plane, field: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", plane.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-    line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,9 +174,9 @@ async fn two_hundred_large_prompts_stay_within_the_configured_memory() {
     );
     figure(
         "VmHWM, MiB",
-        format!("{:.1}", memory(&plane, "VmHWM:")),
+        format!("{:.1}", memory(plane.pid(), "VmHWM:")),
         "<= 128",
-        memory(&plane, "VmHWM:") <= 128.0,
+        memory(plane.pid(), "VmHWM:") <= 128.0,
     );
 }
 
@@ -221,7 +207,7 @@ async fn open_streams_do_not_keep_their_prompts() {
         open.extend(starting.join_all().await);
     }
     tokio::time::sleep(Duration::from_secs(15)).await;
-    let resident = memory(&plane, "VmRSS:");
+    let resident = memory(plane.pid(), "VmRSS:");
     figure(
         "RSS with 500 streams 15 s after the last commit, MiB",
         format!("{resident:.1}"),

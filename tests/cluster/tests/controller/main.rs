@@ -4,11 +4,14 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::expect_used,
     unreachable_pub,
     missing_docs,
     reason = "a test panics where it fails, and looks at the clock to fail at all"
 )]
 
+mod figures;
 mod fleet;
 mod rig;
 mod together;
