@@ -19,6 +19,23 @@ pub struct Table {
     pub routes: Vec<Route>,
 }
 
+impl Table {
+    /// Gives back the room that lists were given while they grew: a table is kept as it is for as long as it is in force, and may hold
+    /// thousands of routes with a rule or two.
+    pub fn shrink_to_fit(&mut self) {
+        self.routes.shrink_to_fit();
+        self.targets.shrink_to_fit();
+        for route in &mut self.routes {
+            route.models.shrink_to_fit();
+            route.rules.shrink_to_fit();
+            for rule in &mut route.rules {
+                rule.candidates.shrink_to_fit();
+                rule.when.headers.shrink_to_fit();
+            }
+        }
+    }
+}
+
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,7 +3,7 @@
 
 use crate::{
     body::Outgoing,
-    budget::Budget,
+    budget::{Budget, ReadBuffers},
     metrics::{AttemptLabels, Metrics, NO_ROUTE, ReasonLabels, RequestLabels},
     record::Ring,
     settings::Settings,
@@ -30,6 +30,7 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) read_buffers: Arc<ReadBuffers>,
     pub(crate) upstreams: Upstreams<Outgoing>,
     pub(crate) ring: Ring,
     pub(crate) tasks: Tasks,
@@ -57,6 +58,7 @@ impl App {
             clock,
             metrics,
             budget: Budget::new(settings.max_buffered, settings.max_in_flight),
+            read_buffers: ReadBuffers::new(),
             upstreams,
             ring: Ring::default(),
             tasks,

@@ -79,9 +79,80 @@ impl Drop for Held {
     }
 }
 
+/// Room for the read buffers of client connections. A connection keeps the buffer of its largest read for as long as its stream lasts: large
+/// ones make long prompts cheap, and small ones many streams. So the first connections get large ones, and those that come when many are
+/// open small ones.
+#[derive(Debug)]
+pub(crate) struct ReadBuffers {
+    left: AtomicUsize,
+}
+
+/// One connection's read buffer; dropping it gives its room back.
+#[derive(Debug)]
+pub(crate) struct ReadBuffer {
+    of: Arc<ReadBuffers>,
+    taken: usize,
+}
+
+impl ReadBuffers {
+    /// What all buffers beyond the smallest may take together.
+    const ROOM: usize = 4 << 20;
+    /// What every connection may have.
+    const SMALLEST: usize = 16 << 10;
+    /// More makes no read cheaper.
+    const LARGEST: usize = 256 << 10;
+
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            left: AtomicUsize::new(Self::ROOM),
+        })
+    }
+
+    /// The buffer of one more connection: at most a sixteenth of what is left.
+    pub(crate) fn take(self: &Arc<Self>) -> ReadBuffer {
+        let left = self.left.load(Ordering::Relaxed);
+        let share = (left / 16).min(Self::LARGEST);
+        let wanted = if share > Self::SMALLEST { share } else { 0 };
+        let taken = self
+            .left
+            .compare_exchange(left, left - wanted, Ordering::Relaxed, Ordering::Relaxed);
+        ReadBuffer {
+            of: Arc::clone(self),
+            // Who meets another at it gets the smallest: it is not worth a second try.
+            taken: taken.map_or(0, |_| wanted),
+        }
+    }
+}
+
+impl ReadBuffer {
+    /// Most bytes that one read takes.
+    pub(crate) fn size(&self) -> usize {
+        self.taken.max(ReadBuffers::SMALLEST)
+    }
+}
+
+impl Drop for ReadBuffer {
+    fn drop(&mut self) {
+        self.of.left.fetch_add(self.taken, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_connections_read_in_large_steps_and_many_take_no_more_than_the_room_there_is() {
+        let room = ReadBuffers::new();
+        let first = room.take();
+        assert_eq!(first.size(), ReadBuffers::LARGEST);
+        let many: Vec<ReadBuffer> = (0..3_000).map(|_| room.take()).collect();
+        assert!(many.iter().map(|buffer| buffer.taken).sum::<usize>() < ReadBuffers::ROOM);
+        assert!(many.is_sorted_by(|earlier, later| earlier.size() >= later.size()));
+        assert_eq!(many.last().unwrap().size(), ReadBuffers::SMALLEST);
+        drop((first, many));
+        assert_eq!(room.take().size(), ReadBuffers::LARGEST);
+    }
 
     #[test]
     fn what_is_over_the_budget_is_refused_and_takes_nothing() {

@@ -34,8 +34,8 @@ use tokio::net::TcpStream;
 
 /// How often the limits are looked at.
 const GLANCE: Duration = Duration::from_secs(5);
-/// The most that one read takes from a client. A connection keeps the buffer of its largest read for as long as its stream lasts.
-const READ_BUFFER: usize = 16 << 10;
+/// The largest head of a request, bytes.
+const MAX_HEAD: usize = 16 << 10;
 
 /// Serves a connection until it ends, or until its current request has ended once the process drains.
 pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draining) {
@@ -54,11 +54,13 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draini
             Ok::<_, Infallible>(response.map(|body| Ending { body, watch }))
         }
     });
+    let read_buffer = app.read_buffers.take();
     let mut connection = pin!(
         http1::Builder::new()
             .pipeline_flush(true)
             .writev(false)
-            .max_buf_size(READ_BUFFER)
+            .max_buf_size(read_buffer.size())
+            .max_header_size(MAX_HEAD)
             .serve_connection(io, service)
             .with_upgrades()
     );

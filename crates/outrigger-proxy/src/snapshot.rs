@@ -71,11 +71,13 @@ pub(crate) struct RouteHandle {
     pub(crate) label: Arc<str>,
     pub(crate) rules: Vec<RuleHandle>,
     pub(crate) baseline: Option<outrigger_core::Price>,
-    requests: [[OnceLock<Counter>; Class::ALL.len()]; Api::ALL.len()],
+    /// Made at an endpoint's first call: of thousands of routes few are called at more than one, and many at none.
+    requests: [OnceLock<Box<[OnceLock<Counter>; Class::ALL.len()]>>; Api::ALL.len()],
     seconds: OnceLock<Histogram>,
     first_content: OnceLock<Histogram>,
     baseline_usd: OnceLock<Dollars>,
-    cost: BTreeMap<usize, OnceLock<Dollars>>,
+    /// By target, sorted.
+    cost: Box<[(usize, OnceLock<Dollars>)]>,
 }
 
 /// A rule's name in its two forms.
@@ -110,11 +112,12 @@ impl Snapshot {
 
     /// Prepares `table`. `slots` come from the health, and destinations from the pools, that outlive it.
     pub(crate) fn prepare(
-        table: Table,
+        mut table: Table,
         secrets: &BTreeMap<String, Secret>,
         slots: Slots,
         upstreams: &Upstreams<Outgoing>,
     ) -> Result<Self, Unusable> {
+        table.shrink_to_fit();
         let prepared = table
             .providers
             .iter()
@@ -332,7 +335,7 @@ impl RouteHandle {
     fn prepare(route: &outrigger_core::Route, targets: usize) -> Result<Self, Unusable> {
         let label = format!("{}/{}", route.namespace, route.name);
         let mut rules = Vec::with_capacity(route.rules.len());
-        let mut cost = BTreeMap::new();
+        let mut cost = Vec::new();
         for rule in &route.rules {
             let header = HeaderValue::from_str(&format!("{label}/{}", rule.name)).map_err(|_| Unusable {
                 object: label.clone(),
@@ -346,9 +349,11 @@ impl RouteHandle {
                 if candidate.target >= targets {
                     return Err(dangling(&label, "a target"));
                 }
-                cost.entry(candidate.target).or_default();
+                cost.push((candidate.target, OnceLock::new()));
             }
         }
+        cost.sort_unstable_by_key(|(target, _)| *target);
+        cost.dedup_by_key(|(target, _)| *target);
         Ok(Self {
             label: label.into(),
             rules,
@@ -357,12 +362,13 @@ impl RouteHandle {
             seconds: OnceLock::new(),
             first_content: OnceLock::new(),
             baseline_usd: OnceLock::new(),
-            cost,
+            cost: cost.into(),
         })
     }
 
     pub(crate) fn count_request(&self, metrics: &Metrics, api: Api, class: Class) {
-        if let Some(slot) = self.requests.get(api.index()).and_then(|row| row.get(class as usize)) {
+        let row = self.requests.get(api.index()).map(|row| row.get_or_init(Box::default));
+        if let Some(slot) = row.and_then(|row| row.get(class as usize)) {
             let labels = || RequestLabels {
                 route: self.label.to_string(),
                 endpoint: api.as_str(),
@@ -391,7 +397,8 @@ impl RouteHandle {
             route: self.label.to_string(),
             target: target.1.to_owned(),
         };
-        if let Some(slot) = self.cost.get(&target.0) {
+        let found = self.cost.binary_search_by_key(&target.0, |(known, _)| *known).ok();
+        if let Some((_, slot)) = found.and_then(|at| self.cost.get(at)) {
             slot.get_or_init(|| metrics.cost.get_or_create_owned(&labels())).inc_by(usd);
         }
     }
