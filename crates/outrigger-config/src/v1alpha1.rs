@@ -12,11 +12,11 @@ pub(crate) mod rules;
 pub use crds::crds;
 pub(crate) use crds::schema;
 pub use model_route::{
-    Attempts, Backoff, Balance, Baseline, Breaker, Endpoint, Errors, HeaderMatch, KeyRef, Match, ModelRoute, ModelRouteSpec,
-    ModelRouteStatus, ResolvedTarget, Rule, Slow, SlowOf, Target, Timeouts,
+    Attempts, Backoff, Balance, Baseline, Breaker, Endpoint, Errors, HeaderMatch, InputTokens, KeyRef, LastResort, Match, ModelRoute,
+    ModelRouteSpec, ModelRouteStatus, Need, OnContentPolicy, Residency, ResolvedTarget, Rule, Slow, SlowOf, Target, Timeouts,
 };
 pub use namespaces::{Namespaces, NamespacesFrom};
 pub use provider_key::{
-    Auth, AuthType, CaBundle, DataKeyRef, Dialect, KeyStatus, Passthrough, PriceOverride, Pricing, ProviderEndpoint, ProviderKey,
-    ProviderKeySpec, ProviderKeyStatus, RingEntry, Rotation,
+    Auth, AuthType, CaBundle, DataKeyRef, DataPolicy, Dialect, KeyStatus, Passthrough, PriceOverride, Pricing, ProviderEndpoint,
+    ProviderKey, ProviderKeySpec, ProviderKeyStatus, RingEntry, Rotation,
 };

@@ -145,10 +145,9 @@ impl Gatherer {
         let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
         for route in &routes {
             let home = route.metadata.namespace.as_deref().unwrap_or_default();
-            let targets = route.spec.rules.iter().flat_map(|rule| &rule.targets);
-            wanted.extend(targets.map(|target| {
-                let home = target.key_ref.namespace.as_deref().unwrap_or(home);
-                (home.to_owned(), target.key_ref.name.clone())
+            wanted.extend(route.spec.key_refs().map(|key_ref| {
+                let home = key_ref.namespace.as_deref().unwrap_or(home);
+                (home.to_owned(), key_ref.name.clone())
             }));
         }
         let mine = self.cluster.keys.pick(|key: &AnyKey| own(key.meta().namespace.as_deref()));

@@ -34,7 +34,8 @@ pub use price::{PicoUsd, Price, Usage};
 pub use router::{CallFacts, Matched, NoMatch, Router};
 pub use secret::Secret;
 pub use table::{
-    Attempts, Auth, Balance, Baseline, Breaker, Candidate, Dialect, Endpoint, Match, ModelFacts, ModelPattern, Origin, PathPattern,
-    Provider, Quirks, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Timeouts,
+    Attempts, Auth, Balance, Baseline, Breaker, Candidate, DataPolicy, Dialect, Endpoint, Match, ModelFacts, ModelPattern, Needs, Origin,
+    PathPattern, Provider, Quirks, Residency, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Timeouts,
+    TokenRange,
 };
 pub use time::Tick;

@@ -1,6 +1,9 @@
 //! In which order a call's candidates are tried. Decides by the rule, the evidence and the seed; never by who was tried before (that is
 //! the attempt loop's) and it never leaves a candidate out that might work.
 //!
+//! 0. Out, before anything is ranked and whatever happens later: where the route's residency does not allow, and what cannot take such a
+//!    call: no tools, no images, no schema; a window or an output that is too small, unless it is so for all, whose own refusal then is the
+//!    answer. What is not known of a model leaves it in; what is not known of a provider's residency does not.
 //! 1. Priorities ascending; inside one, drawn by weight; weight 0 last.
 //! 2. What cannot serve goes behind everything that can, in the same order: down, overloaded, its keys resting or gone. A weight-0
 //!    candidate whose priority has another that can serve goes behind what can, too.
@@ -13,7 +16,7 @@ use crate::{
     health::{Bar, Grade, Health, Slots, Standing, View, lane_of},
     router::Matched,
     seed,
-    table::{Breaker, Candidate, ModelFacts, Rule, Table, TargetModel},
+    table::{Breaker, Candidate, ModelFacts, Needs, Residency, Rule, Table, TargetModel},
 };
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -27,13 +30,19 @@ pub struct Shape<'a> {
     pub stream: bool,
     /// The prompt's length in reference tokens.
     pub prompt_tokens: u32,
+    /// What it asks of its model beyond text.
+    pub needs: Needs,
+    /// The longest answer that the caller asks for, tokens.
+    pub max_output: Option<u64>,
 }
 
 /// A call's candidates, best first. Holds indices into the table that it was made from.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Best first; every candidate of the rule, those that cannot serve at the end.
+    /// Best first; every candidate that may be tried, those that cannot serve now at the end.
     pub ranked: Vec<Ranked>,
+    /// Indices into [`Rule::candidates`] of those that are never tried for this call, and why.
+    pub dropped: Vec<(usize, Reason)>,
     pub(crate) matched: Matched,
     pub(crate) slots: Slots,
     pub(crate) lane: usize,
@@ -80,6 +89,18 @@ pub enum Reason {
     KeyPending,
     /// Dropped: all its keys are refused.
     KeyRefused,
+    /// Never tried: the route's residency does not allow its provider.
+    Residency,
+    /// Never tried: its model calls no tools.
+    Tools,
+    /// Never tried: its model takes no images.
+    Vision,
+    /// Never tried: its model honours no JSON schema.
+    JsonSchema,
+    /// Never tried: the prompt is longer than its model's window.
+    Window,
+    /// Never tried: the caller asks for a longer answer than its model gives.
+    MaxOutput,
 }
 
 impl Reason {
@@ -96,6 +117,12 @@ impl Reason {
             Self::Cooling => "cooling",
             Self::KeyPending => "key_pending",
             Self::KeyRefused => "key_refused",
+            Self::Residency => "residency",
+            Self::Tools => "tools",
+            Self::Vision => "vision",
+            Self::JsonSchema => "json_schema",
+            Self::Window => "window",
+            Self::MaxOutput => "max_output",
         }
     }
 
@@ -106,7 +133,14 @@ impl Reason {
             Self::Standby => 1,
             Self::Open | Self::Overloaded => 2,
             Self::Cooling => 3,
-            Self::KeyPending | Self::KeyRefused => 4,
+            Self::KeyPending
+            | Self::KeyRefused
+            | Self::Residency
+            | Self::Tools
+            | Self::Vision
+            | Self::JsonSchema
+            | Self::Window
+            | Self::MaxOutput => 4,
         }
     }
 }
@@ -128,11 +162,25 @@ pub fn plan(table: &Table, slots: &Slots, matched: Matched, shape: Shape<'_>, he
         now,
         seed,
     };
-    let mut ranked: Vec<Ranked> = candidates
-        .iter()
-        .enumerate()
-        .map(|(at, candidate)| judge.look(at, candidate))
-        .collect();
+    let residency = route.and_then(|route| route.residency.as_ref());
+    let mut dropped = Vec::new();
+    let suits = |at: usize, too_small: bool, dropped: &mut Vec<(usize, Reason)>| {
+        let unfit = candidates
+            .get(at)
+            .and_then(|candidate| judge.unfit(candidate.target, residency, too_small));
+        dropped.extend(unfit.map(|reason| (at, reason)));
+        unfit.is_none()
+    };
+    let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
+    for too_small in [true, false] {
+        dropped.clear();
+        let fitting = candidates.iter().enumerate().filter(|(at, _)| suits(*at, too_small, &mut dropped));
+        ranked.extend(fitting.map(|(at, candidate)| judge.look(at, candidate)));
+        // Too small for all: whoever is asked will say so better than we can.
+        if !ranked.is_empty() || dropped.is_empty() {
+            break;
+        }
+    }
     ranked.sort_by_key(|one| one.priority);
     for same in ranked.chunk_by_mut(|a, b| a.priority == b.priority) {
         draw(same, seed);
@@ -142,6 +190,7 @@ pub fn plan(table: &Table, slots: &Slots, matched: Matched, shape: Shape<'_>, he
     demote(&mut ranked);
     Plan {
         ranked,
+        dropped,
         matched,
         slots: slots.clone(),
         lane,
@@ -193,6 +242,34 @@ impl Judge<'_> {
             (Some(Bar::Free), Grade::Slow) => Reason::Slow,
             (Some(Bar::Free), Grade::Up) if seed::below(self.seed, !(at as u64), 1_000_000) >= standing.share => Reason::Returning,
             (Some(Bar::Free), Grade::Up) => Reason::Kept,
+        }
+    }
+
+    /// Why the call must not or cannot go to `target` at all; `too_small` = what is too small for it counts.
+    fn unfit(&self, target: usize, residency: Option<&Residency>, too_small: bool) -> Option<Reason> {
+        if let Some(residency) = residency {
+            let found = self.table.targets.get(target);
+            let provider = found.and_then(|target| self.table.providers.get(target.provider));
+            if !provider.is_some_and(|provider| residency.allows(provider)) {
+                return Some(Reason::Residency);
+            }
+        }
+        let facts = self.facts(target)?;
+        let needs = self.shape.needs;
+        let lacks = |needed: bool, known: Option<bool>| needed && known == Some(false);
+        let less = |asked: u64, known: Option<u32>| too_small && known.is_some_and(|known| asked > u64::from(known));
+        if lacks(needs.tools, facts.tools) {
+            Some(Reason::Tools)
+        } else if lacks(needs.vision, facts.vision) {
+            Some(Reason::Vision)
+        } else if lacks(needs.json_schema, facts.json_schema) {
+            Some(Reason::JsonSchema)
+        } else if less(u64::from(self.shape.prompt_tokens), facts.context_window) {
+            Some(Reason::Window)
+        } else if less(self.shape.max_output.unwrap_or(0), facts.max_output) {
+            Some(Reason::MaxOutput)
+        } else {
+            None
         }
     }
 

@@ -5,7 +5,7 @@
 //! that was found are walked. Sorted vectors rather than a hash map: no seed to choose, and some twenty short comparisons among a
 //! million names.
 
-use crate::table::{Endpoint, Match, Route, Table};
+use crate::table::{Endpoint, Match, Needs, Route, Table};
 use alloc::{boxed::Box, vec::Vec};
 
 /// What a call says of itself, as far as rules ask.
@@ -23,6 +23,12 @@ pub struct CallFacts<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     /// A metadata value by its name.
     pub metadata: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// The prompt's length in reference tokens.
+    pub prompt_tokens: u32,
+    /// What it asks of its model beyond text.
+    pub needs: Needs,
+    /// The ServiceAccount of the pod that calls; absent where nobody has said.
+    pub service_account: Option<&'a str>,
 }
 
 /// The rule that serves a call.
@@ -159,6 +165,12 @@ fn lookup(sorted: &[(Box<str>, usize)], name: &[u8]) -> Option<usize> {
 fn holds(when: &Match, call: &CallFacts<'_>) -> bool {
     let task = || call.task.or_else(|| (call.metadata)("task"));
     (when.endpoints.is_empty() || when.endpoints.contains(&call.endpoint))
+        && when.input_tokens.is_none_or(|range| range.contains(call.prompt_tokens))
+        && call.needs.cover(when.needs)
+        && (when.service_accounts.is_empty()
+            || call
+                .service_account
+                .is_some_and(|own| when.service_accounts.iter().any(|wanted| wanted == own)))
         && (when.tasks.is_empty() || task().is_some_and(|task| when.tasks.iter().any(|wanted| wanted == task)))
         && when.headers.iter().all(|(name, value)| (call.header)(name) == Some(value))
         && when.metadata.iter().all(|(name, value)| (call.metadata)(name) == Some(value))

@@ -128,6 +128,44 @@ pub struct Provider {
     pub passthrough: Vec<PathPattern>,
     /// What it does differently from its dialect's origin.
     pub quirks: Quirks,
+    /// Where it keeps and works on what it is sent: labels that residency asks for.
+    #[serde(default)]
+    pub regions: Vec<String>,
+    /// What it does with what it is sent.
+    #[serde(default)]
+    pub data_policy: DataPolicy,
+}
+
+/// What a provider does with what it is sent. `None` = not known, which satisfies no demand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataPolicy {
+    /// How long it keeps it, in milliseconds; 0 = not at all.
+    pub retention_ms: Option<u64>,
+    /// Whether it trains models on it.
+    pub training: Option<bool>,
+}
+
+/// Where the calls of a route may go, whatever else is the matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Residency {
+    /// To a provider with any of these labels; empty = anywhere.
+    pub regions: Vec<String>,
+    /// To one that keeps it no longer than so many milliseconds.
+    pub retention_ms: Option<u64>,
+    /// To one that does not train on it.
+    pub no_training: bool,
+}
+
+impl Residency {
+    /// Whether `provider` may be sent what the route is sent. What is not known of it is a no.
+    pub fn allows(&self, provider: &Provider) -> bool {
+        let policy = provider.data_policy;
+        let region = self.regions.is_empty() || self.regions.iter().any(|region| provider.regions.contains(region));
+        let kept = self
+            .retention_ms
+            .is_none_or(|most| policy.retention_ms.is_some_and(|retention| retention <= most));
+        region && kept && (!self.no_training || policy.training == Some(false))
+    }
 }
 
 /// One key of a ring, without its bytes.
@@ -238,6 +276,9 @@ pub struct Route {
     pub attempts: Attempts,
     /// When a target is left.
     pub breaker: Breaker,
+    /// Where its calls may go at all.
+    #[serde(default)]
+    pub residency: Option<Residency>,
 }
 
 /// A model name, or a prefix of model names. Exact beats prefix, the longer prefix wins, then the earlier route of the table.
@@ -282,6 +323,64 @@ pub struct Match {
     pub metadata: BTreeMap<String, String>,
     /// Endpoints.
     pub endpoints: Vec<Endpoint>,
+    /// The prompt's length in reference tokens.
+    #[serde(default)]
+    pub input_tokens: Option<TokenRange>,
+    /// What the call needs; all of them.
+    #[serde(default)]
+    pub needs: Needs,
+    /// The pod's ServiceAccount.
+    #[serde(default)]
+    pub service_accounts: Vec<String>,
+}
+
+/// Lengths from `at_least` on and below `less_than`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRange {
+    /// Inclusive.
+    pub at_least: u32,
+    /// Exclusive; absent = no end.
+    pub less_than: Option<u32>,
+}
+
+impl TokenRange {
+    /// Whether `tokens` lies in it.
+    pub fn contains(self, tokens: u32) -> bool {
+        tokens >= self.at_least && self.less_than.is_none_or(|end| tokens < end)
+    }
+}
+
+/// What a call asks of its model beyond text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
+pub struct Needs {
+    /// It offers tools.
+    pub tools: bool,
+    /// It holds images.
+    pub vision: bool,
+    /// Its answer must follow a JSON schema.
+    pub json_schema: bool,
+    /// It asks for reasoning.
+    pub reasoning: bool,
+}
+
+impl Needs {
+    /// Text alone.
+    pub const NONE: Self = Self {
+        tools: false,
+        vision: false,
+        json_schema: false,
+        reasoning: false,
+    };
+
+    /// Whether everything in `other` is in it.
+    pub fn cover(self, other: Self) -> bool {
+        (self.tools || !other.tools)
+            && (self.vision || !other.vision)
+            && (self.json_schema || !other.json_schema)
+            && (self.reasoning || !other.reasoning)
+    }
 }
 
 /// A target inside a rule.
@@ -348,6 +447,9 @@ pub struct Attempts {
     /// Longest such wait.
     #[serde(with = "millis")]
     pub backoff_max: Duration,
+    /// Ask another target where one refuses the content; false = its refusal is the answer.
+    #[serde(default)]
+    pub content_policy_moves_on: bool,
 }
 
 impl Default for Attempts {
@@ -356,6 +458,7 @@ impl Default for Attempts {
             max: 4,
             backoff_base: Duration::from_millis(100),
             backoff_max: Duration::from_secs(2),
+            content_policy_moves_on: false,
         }
     }
 }

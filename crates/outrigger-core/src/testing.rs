@@ -1,8 +1,8 @@
 //! Tables for tests.
 
 use crate::{
-    Attempts, Auth, Balance, Breaker, Candidate, Dialect, Match, ModelFacts, ModelPattern, Origin, Provider, Quirks, RingKey, Route, Rule,
-    Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Tick, Timeouts,
+    Attempts, Auth, Balance, Breaker, Candidate, DataPolicy, Dialect, Match, ModelFacts, ModelPattern, Origin, Provider, Quirks, RingKey,
+    Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Tick, Timeouts,
 };
 use alloc::{
     format,
@@ -23,6 +23,9 @@ pub(crate) struct Spec {
     pub(crate) standby: usize,
     pub(crate) window: Option<u32>,
     pub(crate) reasoning: bool,
+    pub(crate) regions: &'static [&'static str],
+    pub(crate) data_policy: DataPolicy,
+    pub(crate) facts: ModelFacts,
 }
 
 impl Default for Spec {
@@ -34,6 +37,9 @@ impl Default for Spec {
             standby: 0,
             window: None,
             reasoning: false,
+            regions: &[],
+            data_policy: DataPolicy::default(),
+            facts: ModelFacts::default(),
         }
     }
 }
@@ -71,6 +77,8 @@ pub(crate) fn table(specs: &[Spec]) -> Table {
             .collect(),
         passthrough: vec![],
         quirks: Quirks::default(),
+        regions: spec.regions.iter().map(ToString::to_string).collect(),
+        data_policy: spec.data_policy,
     };
     let target = |(at, spec): (usize, &Spec)| Target {
         provider: at,
@@ -79,7 +87,7 @@ pub(crate) fn table(specs: &[Spec]) -> Table {
             facts: ModelFacts {
                 context_window: spec.window,
                 reasoning: spec.reasoning,
-                ..ModelFacts::default()
+                ..spec.facts.clone()
             },
         },
         label: format!("p{at}/m"),
@@ -113,6 +121,7 @@ pub(crate) fn route(namespace: &str, name: &str, models: &[&str], rules: Vec<Rul
         rules,
         attempts: Attempts::default(),
         breaker: Breaker::default(),
+        residency: None,
     }
 }
 

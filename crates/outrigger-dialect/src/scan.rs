@@ -65,6 +65,8 @@ pub struct Scan {
     pub vision: bool,
     /// The answer must follow a JSON schema.
     pub json_schema: bool,
+    /// The model is asked to think first.
+    pub reasoning: bool,
     /// The value of `metadata`, where it is an object.
     pub metadata: Option<Span>,
     /// How large the prompt is.
@@ -224,6 +226,8 @@ fields! {
     Metadata "metadata",
     System "system",
     Input "input",
+    ReasoningEffort "reasoning_effort",
+    Thinking "thinking",
 }
 
 impl Field {
@@ -233,10 +237,10 @@ impl Field {
             Self::Model | Self::Metadata => true,
             Self::Input => endpoint == Endpoint::Embeddings,
             Self::Messages | Self::Stream | Self::MaxTokens | Self::Tools => endpoint != Endpoint::Embeddings,
-            Self::StreamOptions | Self::MaxCompletionTokens | Self::N | Self::Functions | Self::ResponseFormat => {
+            Self::StreamOptions | Self::MaxCompletionTokens | Self::N | Self::Functions | Self::ResponseFormat | Self::ReasoningEffort => {
                 endpoint == Endpoint::Chat
             }
-            Self::OutputConfig | Self::System => endpoint == Endpoint::Messages,
+            Self::OutputConfig | Self::System | Self::Thinking => endpoint == Endpoint::Messages,
         }
     }
 }
@@ -343,6 +347,9 @@ impl Scan {
                 Field::System | Field::Input if !matches!(kind, Kind::String | Kind::Array) => {
                     return Err(wrong("a string or an array").into());
                 }
+                Field::ReasoningEffort => self.reasoning = reader.string_or_skip()?.is_some_and(|effort| effort != b"none"),
+                Field::Thinking if kind == Kind::Object => self.thinking(reader)?,
+                Field::Thinking => return Err(wrong("an object").into()),
                 Field::System => self.vision |= self.sketch.content(reader)?,
                 Field::Input => self.sketch.input(reader)?,
             }
@@ -412,6 +419,17 @@ impl Scan {
             match key {
                 b"type" => self.json_schema = reader.string_or_skip()? == Some(b"json_schema"),
                 b"json_schema" | b"schema" => self.sketch.tools_bytes += reader.skip()?.len() as u64,
+                _ => reader.pass()?,
+            }
+            Ok(())
+        })
+    }
+
+    /// `{"type": "enabled", …}`; only `disabled` asks for none.
+    fn thinking(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        members(reader, |reader, key| {
+            match key {
+                b"type" => self.reasoning = reader.string_or_skip()?.is_some_and(|kind| kind != b"disabled"),
                 _ => reader.pass()?,
             }
             Ok(())

@@ -54,10 +54,10 @@ impl App {
         let mut health = Health::new();
         let slots = health.attach(&Table::default(), &|_| false, Tick(clock.now_us()));
         Self {
+            budget: Budget::new(settings.max_buffered, settings.max_in_flight),
             settings,
             clock,
             metrics,
-            budget: Budget::new(settings.max_buffered, settings.max_in_flight),
             read_buffers: ReadBuffers::new(),
             upstreams,
             ring: Ring::default(),

@@ -7,7 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use outrigger_core::{Class, Dialect};
+use outrigger_core::{Class, Dialect, Reason};
 use outrigger_dialect::{
     classify::Classified,
     error::{self, PublicError},
@@ -195,6 +195,18 @@ impl Fault {
         }
     }
 
+    /// No target may or can be asked such a call, whatever its health. Capabilities are the caller's to mend, residency the route's.
+    pub(crate) fn unsuited(route: &str, reasons: &[Reason]) -> Self {
+        let lacks: Vec<&str> = reasons.iter().filter_map(|reason| lack(*reason)).collect();
+        let why = lacks.join("; ");
+        if reasons.contains(&Reason::Residency) {
+            let message = format!("The route {route} has no target for this call inside its residency: {why}.");
+            return Self::new(Class::ClientError, 503, "server_error", Some("no_available_target"), None, message);
+        }
+        let message = format!("No target of the route {route} can take this call: {why}.");
+        Self::client(400, Some("unsupported_value"), None, message)
+    }
+
     /// A pass-through's attempt failed: only its class matters, the words come with the attempt.
     pub(crate) fn passing(class: Class) -> Self {
         Self::new(class, 502, "server_error", Some("upstream_error"), None, String::new())
@@ -292,4 +304,26 @@ fn tried(attempts: &[AttemptRecord]) -> String {
         .map(|a| format!("{} ({}, {} ms)", a.target, a.class.as_str(), a.ms))
         .collect();
     format!("Tried {}.", list.join(", "))
+}
+
+/// What is lacking where a candidate was never tried.
+fn lack(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::Residency => Some("some are outside of it"),
+        Reason::Tools => Some("a model calls no tools"),
+        Reason::Vision => Some("a model takes no images"),
+        Reason::JsonSchema => Some("a model honours no JSON schema"),
+        Reason::Window => Some("a model's window is too small"),
+        Reason::MaxOutput => Some("a model gives no answer that long"),
+        Reason::Kept
+        | Reason::Probe
+        | Reason::Returning
+        | Reason::Slow
+        | Reason::Standby
+        | Reason::Open
+        | Reason::Overloaded
+        | Reason::Cooling
+        | Reason::KeyPending
+        | Reason::KeyRefused => None,
+    }
 }

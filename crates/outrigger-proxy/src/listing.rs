@@ -3,7 +3,7 @@
 use crate::{body::Reply, fault::Fault, pipeline::Exchange};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
-use outrigger_core::{CallFacts, Endpoint, NoMatch};
+use outrigger_core::{CallFacts, Endpoint, Needs, NoMatch};
 use outrigger_dialect::models::{self, Model};
 
 /// All models that routes name exactly; a prefix names none.
@@ -26,6 +26,9 @@ pub(crate) fn one(exchange: &Exchange, id: &str) -> Result<Response<Reply>, Faul
         task: None,
         header: &nothing,
         metadata: &nothing,
+        prompt_tokens: 0,
+        needs: Needs::NONE,
+        service_account: None,
     };
     // A route whose rules want more than a name still offers the model.
     if !matches!(snapshot.router.find(&snapshot.table, &call), Err(NoMatch::UnknownModel)) {

@@ -25,6 +25,8 @@ pub struct PlaneOptions {
     pub memory: u64,
     /// PEM file of certificates to trust beside the public ones.
     pub ca_file: Option<PathBuf>,
+    /// The ServiceAccount of whoever calls; empty = there is none.
+    pub service_account: String,
 }
 
 /// Why a data plane cannot run.
@@ -73,7 +75,13 @@ impl Plane {
     /// # Errors
     /// [`PlaneError`]
     pub fn start(options: &PlaneOptions) -> Result<Self, PlaneError> {
-        let settings = Settings::for_memory(options.memory);
+        let settings = Settings {
+            service_account: Some(options.service_account.as_str())
+                .filter(|name| !name.is_empty())
+                .map(Into::into),
+            ..Settings::for_memory(options.memory)
+        };
+        let grace = settings.drain;
         let clock = Clock::start();
         let metrics = Metrics::new("outrigger");
         let (drain, draining) = Drain::new();
@@ -89,7 +97,7 @@ impl Plane {
         let (data_address, admin_address) = (at(options.listen, &data), at(options.admin, &pages));
 
         let shown = proxy.admin();
-        let serving = serve(proxy.clone(), data, draining.clone(), calls, settings.drain);
+        let serving = serve(proxy.clone(), data, draining.clone(), calls, grace);
         let answering = admin::serve(pages, metrics, routes(shown.clone(), admin_address), beside.clone(), draining);
         let side = (side_runtime.handle().clone(), beside);
         let threads = vec![thread("calls", calls_runtime, serving)?, thread("side", side_runtime, answering)?];
@@ -101,7 +109,7 @@ impl Plane {
             admin_address,
             side,
             drain,
-            grace: settings.drain,
+            grace,
             threads,
         })
     }

@@ -1,10 +1,12 @@
 //! What one process of the data plane is allowed to use. Read once at start; never looked up on the request path.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Caps and patience towards clients. Every buffer of the data plane is bounded by one of these.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// The ServiceAccount of the pod whose applications call; absent where there is none.
+    pub service_account: Option<Arc<str>>,
     /// Largest request body, bytes; over it 413.
     pub max_body: usize,
     /// Largest unary answer that is held back until it is complete, bytes; a larger one is streamed, and failover is given up.
@@ -38,6 +40,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            service_account: None,
             max_body: 20 << 20,
             max_unary: 8 << 20,
             max_buffered: (512 << 20) / 5 * 2,

@@ -2,8 +2,8 @@
 
 use crate::{Document, KeyReference, KeyState};
 use outrigger_core::{
-    Attempts, Auth, Balance, Breaker, Candidate, Dialect, Match, ModelFacts, ModelPattern, Origin, Provider, Quirks, RingKey, Route, Rule,
-    Scheme, Table, Target, TargetModel, Timeouts,
+    Attempts, Auth, Balance, Breaker, Candidate, DataPolicy, Dialect, Match, ModelFacts, ModelPattern, Origin, Provider, Quirks, RingKey,
+    Route, Rule, Scheme, Table, Target, TargetModel, Timeouts,
 };
 
 /// Namespace `shop`: each name is a provider with one key `a` of version `v1`, one target and one route of the same name.
@@ -57,6 +57,8 @@ fn provider(name: &str) -> Provider {
         }],
         passthrough: vec![],
         quirks: Quirks::default(),
+        regions: vec![],
+        data_policy: DataPolicy::default(),
     }
 }
 
@@ -95,5 +97,6 @@ fn route(target: usize, name: &str) -> Route {
         }],
         attempts: Attempts::default(),
         breaker: Breaker::default(),
+        residency: None,
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn assemble<'a>(
             .collect(),
         attempts: draft.attempts,
         breaker: draft.breaker,
+        residency: draft.residency.clone(),
     });
     let table = Table {
         namespace: index.namespace.to_owned(),

@@ -13,10 +13,10 @@ use super::{
 use crate::{
     catalog,
     diagnostics::{Reason, nearest, quoted},
-    units::{BaseUrl, Shown},
+    units::{BaseUrl, Shown, parse_duration},
     v1alpha1::{self, AuthType, ProviderKey, rules},
 };
-use outrigger_core::{Auth, Dialect, Origin, PathPattern, Provider, Quirks, Scheme, Secret};
+use outrigger_core::{Auth, DataPolicy, Dialect, Origin, PathPattern, Provider, Quirks, Scheme, Secret};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A key that is known to lead somewhere.
@@ -35,8 +35,8 @@ pub(super) struct Resolved<'a> {
 pub(super) fn resolve<'a>(index: &'a Index<'a>, report: &mut Report) -> BTreeMap<Name<'a>, Resolved<'a>> {
     let own = index.keys.keys().copied().filter(|name| name.0 == index.namespace);
     let named = index.routes.iter().flat_map(|route| {
-        let targets = route.object.spec.rules.iter().flat_map(|rule| &rule.targets);
-        targets.map(|target| target.key_ref.of(route.name.0))
+        let named = route.object.spec.key_refs();
+        named.map(|key_ref| key_ref.of(route.name.0))
     });
     let wanted: BTreeSet<Name<'a>> = own.chain(named).collect();
     wanted
@@ -96,6 +96,11 @@ fn one<'a>(index: &'a Index<'a>, key: &'a Named<'a, ProviderKey>, report: &mut R
             // Only the namespace's own keys serve its pass-through: a foreign one was lent for routes.
             passthrough: if own { passthrough(spec) } else { Vec::new() },
             quirks: place.quirks,
+            regions: spec.regions.clone(),
+            data_policy: DataPolicy {
+                retention_ms: spec.data_policy.as_ref().and_then(|policy| retention(policy.retention.as_deref()?)),
+                training: spec.data_policy.as_ref().and_then(|policy| policy.training),
+            },
         },
     })
 }
@@ -158,6 +163,14 @@ fn place(spec: &v1alpha1::ProviderKeySpec, about: Subject<'_>, report: &mut Repo
         quirks: quirks.unwrap_or_default(),
     };
     Some((place, known))
+}
+
+/// Milliseconds for which something is kept: `none` is none.
+pub(super) fn retention(text: &str) -> Option<u64> {
+    if text == "none" {
+        return Some(0);
+    }
+    parse_duration(text).map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn loopback(host: &str) -> bool {

@@ -16,7 +16,7 @@ use crate::{
     diagnostics::{Reason, nearest, quoted},
     v1alpha1::{self, ModelRoute},
 };
-use outrigger_core::{Attempts, Baseline, Breaker, Endpoint, Match, ModelPattern, Timeouts};
+use outrigger_core::{Attempts, Baseline, Breaker, Endpoint, Match, ModelPattern, Needs, Residency, Timeouts, TokenRange};
 use std::collections::BTreeMap;
 
 /// A route on its way into the table.
@@ -27,6 +27,7 @@ pub(super) struct Draft<'a> {
     pub(super) rules: Vec<DraftRule<'a>>,
     pub(super) attempts: Attempts,
     pub(super) breaker: Breaker,
+    pub(super) residency: Option<Residency>,
 }
 
 /// A rule on its way into the table.
@@ -75,6 +76,7 @@ fn one<'a>(
     let spec = &route.object.spec;
     let models = models(index.namespace, route, claims, report);
     let timeouts = settings::timeouts(Timeouts::default(), spec.timeouts.as_ref());
+    let residency = spec.residency.as_ref().map(settings::residency);
     let mut rules = Vec::new();
     let mut all_taken_by = None;
     for (at, rule) in spec.rules.iter().enumerate() {
@@ -102,8 +104,14 @@ fn one<'a>(
             rule: &field,
             patterns: &models,
             timeouts,
+            residency: residency.as_ref(),
         };
-        let candidates = targets::candidates(&place, rule, &when, report);
+        let mut candidates = targets::candidates(&place, rule, &when, report);
+        // Told of once, not for every rule.
+        let mut silent = Report::default();
+        let about_them = if at == 0 { &mut *report } else { &mut silent };
+        let behind = candidates.iter().map(|candidate| candidate.priority + 1).max().unwrap_or(0);
+        candidates.extend(targets::last_resort(&place, &spec.last_resort, behind, about_them));
         if candidates.is_empty() {
             let message = if route.name.0 == index.namespace {
                 "none of this rule's targets can be used, so its calls fail".to_owned()
@@ -131,6 +139,7 @@ fn one<'a>(
         rules,
         attempts: settings::attempts(spec.attempts.as_ref()),
         breaker: settings::breaker(spec.breaker.as_ref()),
+        residency,
     }
 }
 
@@ -191,6 +200,22 @@ fn when(conditions: Option<&v1alpha1::Match>) -> Match {
             .collect(),
         metadata: conditions.metadata.clone(),
         endpoints: conditions.endpoints.iter().map(endpoint).collect(),
+        input_tokens: conditions.input_tokens.map(|range| TokenRange {
+            at_least: range.at_least,
+            less_than: range.less_than,
+        }),
+        needs: needs(&conditions.needs),
+        service_accounts: conditions.service_accounts.clone(),
+    }
+}
+
+fn needs(listed: &[v1alpha1::Need]) -> Needs {
+    let has = |need| listed.contains(&need);
+    Needs {
+        tools: has(v1alpha1::Need::Tools),
+        vision: has(v1alpha1::Need::Vision),
+        json_schema: has(v1alpha1::Need::JsonSchema),
+        reasoning: has(v1alpha1::Need::Reasoning),
     }
 }
 

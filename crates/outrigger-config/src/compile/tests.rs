@@ -1,3 +1,4 @@
+mod placement;
 mod sharing;
 
 use super::*;

@@ -43,6 +43,8 @@ pub enum Reason {
     NamespaceNotAllowed,
     /// Whether a namespace is meant depends on labels that are not known.
     LabelsUnknown,
+    /// The route's residency does not allow the target's provider.
+    OutsideResidency,
     /// No target of a rule can be used.
     NoTargets,
     /// Another route serves the model.
@@ -61,7 +63,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Unreadable,
         Self::Ignored,
         Self::InvalidSpec,
@@ -81,6 +83,7 @@ impl Reason {
         Self::KeyUnusable,
         Self::NamespaceNotAllowed,
         Self::LabelsUnknown,
+        Self::OutsideResidency,
         Self::NoTargets,
         Self::Conflicted,
         Self::Overridden,
@@ -140,6 +143,11 @@ impl Reason {
             Self::KeyUnusable => ("KeyUnusable", resolved, "A `ProviderKey` is there, and nothing of it can be used."),
             Self::NamespaceNotAllowed => ("NamespaceNotAllowed", resolved, "A `ProviderKey` does not allow the namespace."),
             Self::LabelsUnknown => ("LabelsUnknown", None, "Labels that decide are not among the files."),
+            Self::OutsideResidency => (
+                "OutsideResidency",
+                resolved,
+                "The route's residency does not allow the provider of a target.",
+            ),
             Self::NoTargets => ("NoTargets", resolved, "No target of a rule can be used, so its calls fail."),
             Self::Conflicted => ("Conflicted", accepted, "An older route serves a model."),
             Self::Overridden => ("Overridden", None, "A namespace's own route serves a model of a shared one."),

@@ -40,6 +40,13 @@ pub struct ModelRouteSpec {
     /// The first rule whose `match` holds decides. Where none holds, the client is told that there is no such model.
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub rules: Vec<Rule>,
+    /// Targets behind every rule's own: asked when none of those can answer. The route's residency holds for them too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
+    pub last_resort: Vec<LastResort>,
+    /// Where its calls may go at all, whatever else is the matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residency: Option<Residency>,
     /// How long the steps of a call may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
@@ -49,6 +56,14 @@ pub struct ModelRouteSpec {
     /// When a target is left alone for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+}
+
+impl ModelRouteSpec {
+    /// Every key that a target of the route names, as often as it is named.
+    pub fn key_refs(&self) -> impl Iterator<Item = &KeyRef> {
+        let targets = self.rules.iter().flat_map(|rule| &rule.targets).map(|target| &target.key_ref);
+        targets.chain(self.last_resort.iter().map(|target| &target.key_ref))
+    }
 }
 
 /// A model of the catalogue.
@@ -79,9 +94,14 @@ pub struct Rule {
     pub balance: Balance,
 }
 
-/// Conditions on a call. Inside `tasks` and `endpoints` one member suffices; `headers` and `metadata` must all hold.
+/// Conditions on a call. Inside `tasks`, `endpoints` and `serviceAccounts` one member suffices; `headers`, `metadata` and `needs` must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Match {
+    /// The prompt's length in reference tokens: a quarter of the text's bytes, 4 for each message, 8 for each tool, the bytes of schemas by 3.5.
+    /// They do not depend on the target, so a tier's border stays where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<InputTokens>,
     /// The task that the call names in the header `x-outrigger-task` or in its `metadata.task`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
@@ -98,6 +118,42 @@ pub struct Match {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "set"))]
     pub endpoints: Vec<Endpoint>,
+    /// What the call needs beyond text: it offers tools, holds images, wants its answer to follow a JSON schema, asks for reasoning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "set"))]
+    pub needs: Vec<Need>,
+    /// The ServiceAccount of the pod that calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub service_accounts: Vec<String>,
+}
+
+/// A range of lengths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InputTokens {
+    /// From so many on. Default: 0.
+    #[serde(default)]
+    #[schemars(range(max = 100_000_000))]
+    pub at_least: u32,
+    /// Fewer than so many. Default: no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub less_than: Option<u32>,
+}
+
+/// What a call may need beyond text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Need {
+    /// It offers tools.
+    Tools,
+    /// It holds images.
+    Vision,
+    /// Its answer must follow a JSON schema.
+    JsonSchema,
+    /// It asks for reasoning.
+    Reasoning,
 }
 
 /// A request header with a value.
@@ -144,6 +200,37 @@ pub struct Target {
     /// Timeouts that differ from the route's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
+}
+
+/// A target behind every rule's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastResort {
+    /// The `ProviderKey` to use.
+    pub key_ref: KeyRef,
+    /// The provider's name of the model. Absent: the name that the client asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub model: Option<String>,
+    /// Timeouts that differ from the route's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+}
+
+/// Where calls may go. What a `ProviderKey` does not say of its provider satisfies no demand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Residency {
+    /// To a provider with any of these `regions`. Default: anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub regions: Vec<String>,
+    /// To one that keeps what it is sent no longer than this: `none`, or a duration such as `720h`. Default: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    pub retention: Option<String>,
+    /// `false`: only to one that does not train models on what it is sent. Default: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<bool>,
 }
 
 fn one() -> u32 {
@@ -206,6 +293,7 @@ pub struct Timeouts {
 
 /// How often a call is tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Attempts {
     /// Most attempts, the first one included. Default: 4.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,6 +302,20 @@ pub struct Attempts {
     /// How long to wait where nothing untried is left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
+    /// What follows where a provider refuses the content of a call. Default: `refuse`.
+    #[serde(default)]
+    pub on_content_policy: OnContentPolicy,
+}
+
+/// What follows a refusal of the content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnContentPolicy {
+    /// The refusal is the answer.
+    #[default]
+    Refuse,
+    /// Another target is asked.
+    Next,
 }
 
 /// A wait that doubles.

@@ -44,6 +44,14 @@ pub struct ProviderKeySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub keys: Vec<RingEntry>,
+    /// Where the provider keeps and works on what it is sent, such as `eu`: labels that a route's `residency` asks for. They are its contract's
+    /// words; nobody can check them from here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub regions: Vec<String>,
+    /// What the provider does with what it is sent, by its contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_policy: Option<DataPolicy>,
     /// How a changed Secret takes the place of what was there before.
     #[serde(default)]
     pub rotation: Rotation,
@@ -145,6 +153,18 @@ pub struct RingEntry {
 
 fn one() -> u32 {
     1
+}
+
+/// What a provider does with what it is sent. What is not said satisfies no route that asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DataPolicy {
+    /// How long it keeps it: `none`, or a duration such as `720h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    pub retention: Option<String>,
+    /// Whether it trains models on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<bool>,
 }
 
 /// How changed bytes take the place of the old ones. Files know no rotation: there what is written counts at once, and of these fields only

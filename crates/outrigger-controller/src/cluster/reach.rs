@@ -145,8 +145,8 @@ pub(crate) fn shared(route: &ModelRoute) -> bool {
 /// Whether a route names a key.
 fn names(route: &ModelRoute, home: &str, name: &str) -> bool {
     let own = route.metadata.namespace.as_deref().unwrap_or_default();
-    let mut targets = route.spec.rules.iter().flat_map(|rule| &rule.targets);
-    targets.any(|target| target.key_ref.name == name && target.key_ref.namespace.as_deref().unwrap_or(own) == home)
+    let mut named = route.spec.key_refs();
+    named.any(|key_ref| key_ref.name == name && key_ref.namespace.as_deref().unwrap_or(own) == home)
 }
 
 fn both<K>(change: &Change<K>) -> impl Iterator<Item = &Arc<K>> {

@@ -106,6 +106,7 @@ pub(super) fn restore(mut table: Table, kept: &Kept) -> Table {
         route.rules = rules;
         route.attempts = before.attempts;
         route.breaker = before.breaker;
+        route.residency.clone_from(&before.residency);
     }
     table
 }
@@ -183,6 +184,8 @@ fn bare(inputs: &Inputs, prior: &Table, route: &Route) -> Option<ModelRoute> {
         },
         baseline: None,
         rules,
+        last_resort: Vec::new(),
+        residency: None,
         timeouts: None,
         attempts: None,
         breaker: None,

@@ -87,6 +87,8 @@ fn probe(namespace: &str, key: &str) -> Sourced<ModelRoute> {
             targets: vec![target],
             balance: Balance::Weighted,
         }],
+        last_resort: Vec::new(),
+        residency: None,
         timeouts: None,
         attempts: None,
         breaker: None,

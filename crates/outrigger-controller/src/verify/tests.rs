@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::desired::{Question, Request};
-use outrigger_core::{Auth, Dialect, Origin, Provider, Quirks, Scheme, Secret};
+use outrigger_core::{Auth, DataPolicy, Dialect, Origin, Provider, Quirks, Scheme, Secret};
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -34,6 +34,8 @@ fn request(at: SocketAddr, dialect: Dialect) -> Request {
             ring: Vec::new(),
             passthrough: Vec::new(),
             quirks: Quirks::default(),
+            regions: vec![],
+            data_policy: DataPolicy::default(),
         },
         key: Secret::new("sk-canary".to_owned()),
     }

@@ -13,7 +13,8 @@
 //! | outcome | what follows |
 //! |---|---|
 //! | `ok` | committed: whatever else runs is cancelled, nothing is sent any more |
-//! | `client_error`, `content_policy` | refused at once: no other target would answer differently |
+//! | `client_error` | refused at once: no other target would answer differently |
+//! | `content_policy` | the same, unless the route wants another target to be asked |
 //! | `context_window` | a candidate with a larger or unknown window |
 //! | `auth`, `quota`, `rate_limited` | another key of the same target, one that stands by only if no other can be sent; then the next target |
 //! | everything else | the next target, then other keys of those tried |
@@ -235,6 +236,7 @@ impl Dispatch {
         self.stay = None;
         match outcome.class {
             Class::Ok => self.verdict = Some(Verdict::Committed(id)),
+            Class::ContentPolicy if self.attempts.content_policy_moves_on => {}
             Class::ClientError | Class::ContentPolicy => self.verdict = Some(Verdict::Refused(id)),
             Class::ContextWindow => {
                 let window = self.plan.ranked.get(tried.rank).and_then(|ranked| ranked.window);
@@ -258,6 +260,17 @@ impl Dispatch {
             self.end(health, id, Outcome::of(Class::Cancelled), now);
         }
         self.verdict.get_or_insert(Verdict::Exhausted { wait: None });
+    }
+
+    /// Why nobody may be asked at all: each reason once. Empty where somebody may.
+    pub fn hopeless(&self) -> Vec<crate::Reason> {
+        if !self.plan.ranked.is_empty() {
+            return Vec::new();
+        }
+        let mut reasons: Vec<crate::Reason> = self.plan.dropped.iter().map(|(_, reason)| *reason).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        reasons
     }
 
     /// Every attempt, oldest first.
@@ -362,7 +375,13 @@ impl Dispatch {
         let wait = self.soonest(health, now);
         let verdict = match self.tried.last() {
             None => Verdict::NoTarget { wait },
-            Some(last) if last.outcome.is_some_and(|outcome| outcome.class == Class::ContextWindow) => Verdict::Refused(last.attempt.id),
+            Some(last)
+                if last
+                    .outcome
+                    .is_some_and(|outcome| matches!(outcome.class, Class::ContextWindow | Class::ContentPolicy)) =>
+            {
+                Verdict::Refused(last.attempt.id)
+            }
             Some(_) => Verdict::Exhausted { wait },
         };
         self.verdict = Some(verdict);

@@ -14,6 +14,8 @@ pub(super) const SHAPE: Shape<'static> = Shape {
     model: "m",
     stream: true,
     prompt_tokens: 100,
+    needs: crate::Needs::NONE,
+    max_output: None,
 };
 const DEADLINE: Tick = Tick(60_000_000);
 

@@ -1,15 +1,17 @@
 use super::*;
 use crate::{
-    Class, Outcome, SlowOf,
+    Class, ModelFacts, Needs, Outcome, Residency, SlowOf,
     testing::{Spec, at, chain, ms, slow, table},
 };
-use alloc::{vec, vec::Vec};
+use alloc::{string::ToString, vec, vec::Vec};
 
 const MATCHED: Matched = Matched { route: 0, rule: 0 };
 const SHAPE: Shape<'static> = Shape {
     model: "m",
     stream: true,
     prompt_tokens: 100,
+    needs: crate::Needs::NONE,
+    max_output: None,
 };
 
 struct World {
@@ -217,5 +219,147 @@ fn a_match_of_another_table_plans_nothing() {
         plan(&world.table, &world.slots, matched, SHAPE, &world.health, at(0), 0)
             .ranked
             .is_empty()
+    );
+}
+
+/// Of a call that needs `shape`: the candidates that may be tried, and why the others may not.
+fn fitting(world: &World, shape: Shape<'_>) -> (Vec<usize>, Vec<(usize, Reason)>) {
+    let plan = plan(&world.table, &world.slots, MATCHED, shape, &world.health, at(0), 1);
+    let mut tried: Vec<usize> = plan.ranked.iter().map(|ranked| ranked.candidate).collect();
+    tried.sort_unstable();
+    (tried, plan.dropped)
+}
+
+fn with(facts: ModelFacts) -> Spec {
+    Spec {
+        window: facts.context_window,
+        facts,
+        ..Spec::default()
+    }
+}
+
+#[test]
+fn what_cannot_take_the_call_is_never_tried_and_what_is_not_known_leaves_it_in() {
+    let no = ModelFacts {
+        tools: Some(false),
+        vision: Some(false),
+        json_schema: Some(false),
+        ..ModelFacts::default()
+    };
+    let yes = ModelFacts {
+        tools: Some(true),
+        vision: Some(true),
+        json_schema: Some(true),
+        ..ModelFacts::default()
+    };
+    let world = World::new(table(&[with(no), with(yes), with(ModelFacts::default())]));
+    assert_eq!(fitting(&world, SHAPE), (vec![0, 1, 2], vec![]));
+    for (needs, reason) in [
+        (
+            Needs {
+                tools: true,
+                ..Needs::NONE
+            },
+            Reason::Tools,
+        ),
+        (
+            Needs {
+                vision: true,
+                ..Needs::NONE
+            },
+            Reason::Vision,
+        ),
+        (
+            Needs {
+                json_schema: true,
+                ..Needs::NONE
+            },
+            Reason::JsonSchema,
+        ),
+    ] {
+        assert_eq!(fitting(&world, Shape { needs, ..SHAPE }), (vec![1, 2], vec![(0, reason)]));
+    }
+    let alone = World::new(table(&[with(ModelFacts {
+        vision: Some(false),
+        ..ModelFacts::default()
+    })]));
+    let vision = Needs {
+        vision: true,
+        ..Needs::NONE
+    };
+    assert_eq!(
+        fitting(&alone, Shape { needs: vision, ..SHAPE }),
+        (vec![], vec![(0, Reason::Vision)])
+    );
+}
+
+#[test]
+fn what_is_too_small_is_out_unless_all_are() {
+    let small = ModelFacts {
+        context_window: Some(1_000),
+        max_output: Some(100),
+        ..ModelFacts::default()
+    };
+    let large = ModelFacts {
+        context_window: Some(2_000),
+        max_output: Some(200),
+        ..ModelFacts::default()
+    };
+    let world = World::new(table(&[with(small), with(large)]));
+    let shape = |prompt_tokens, max_output| Shape {
+        prompt_tokens,
+        max_output,
+        ..SHAPE
+    };
+    assert_eq!(fitting(&world, shape(1_000, Some(100))), (vec![0, 1], vec![]));
+    assert_eq!(fitting(&world, shape(1_001, None)), (vec![1], vec![(0, Reason::Window)]));
+    assert_eq!(fitting(&world, shape(1, Some(101))), (vec![1], vec![(0, Reason::MaxOutput)]));
+    assert_eq!(fitting(&world, shape(2_001, None)), (vec![0, 1], vec![]));
+}
+
+#[test]
+fn residency_holds_for_every_candidate_and_what_is_not_known_is_a_no() {
+    let at = |regions, retention_ms, training| Spec {
+        regions,
+        data_policy: crate::DataPolicy { retention_ms, training },
+        ..Spec::default()
+    };
+    let specs = [
+        at(&["eu"], Some(0), Some(false)),
+        at(&["us", "eu"], Some(3_600_000), Some(false)),
+        at(&["us"], Some(0), Some(false)),
+        at(&[], None, None),
+        at(&["eu"], Some(0), Some(true)),
+    ];
+    let mut world = World::new(table(&specs));
+    // The last one plays the last resort: one more priority behind all others.
+    world.table.routes[0].rules[0].candidates[4].priority = 9;
+    let mut allowed = |residency| {
+        world.table.routes[0].residency = Some(residency);
+        fitting(&world, SHAPE).0
+    };
+    let eu = vec!["eu".to_string()];
+    assert_eq!(allowed(Residency::default()), [0, 1, 2, 3, 4]);
+    assert_eq!(
+        allowed(Residency {
+            regions: eu.clone(),
+            ..Residency::default()
+        }),
+        [0, 1, 4]
+    );
+    assert_eq!(
+        allowed(Residency {
+            retention_ms: Some(0),
+            ..Residency::default()
+        }),
+        [0, 2, 4]
+    );
+    assert_eq!(
+        allowed(Residency {
+            regions: eu,
+            retention_ms: Some(3_600_000),
+            no_training: true
+        }),
+        [0, 1]
     );
 }

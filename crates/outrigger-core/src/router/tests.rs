@@ -1,5 +1,8 @@
 use super::*;
-use crate::testing::{route, table};
+use crate::{
+    TokenRange,
+    testing::{route, table},
+};
 use alloc::{
     collections::BTreeMap,
     string::{String, ToString},
@@ -43,6 +46,9 @@ fn call<'a>(model: &'a str, route: Option<&'a str>) -> CallFacts<'a> {
         task: None,
         header: &nothing,
         metadata: &nothing,
+        prompt_tokens: 100,
+        needs: Needs::NONE,
+        service_account: None,
     }
 }
 
@@ -120,6 +126,7 @@ fn the_first_rule_all_of_whose_conditions_hold_serves() {
         headers: vec![("x-team".to_string(), "blue".to_string())],
         metadata: BTreeMap::from([("tier".to_string(), "gold".to_string())]),
         endpoints: vec![Endpoint::Chat],
+        ..Match::default()
     };
     let rules = vec![rule(when), rule(Match::default())];
     let table = Table {
@@ -190,4 +197,76 @@ fn a_single_rule_without_conditions_serves_everything() {
     };
     assert_eq!(Router::new(&table).find(&table, &facts), Ok(Matched { route: 0, rule: 0 }));
     assert_eq!(found(&table, &String::from("x"), None), Err(NoMatch::UnknownModel));
+}
+
+#[test]
+fn a_tier_begins_with_its_first_token_and_ends_before_the_next_ones() {
+    let tier = |at_least, less_than| Match {
+        input_tokens: Some(TokenRange { at_least, less_than }),
+        ..Match::default()
+    };
+    let rules = vec![
+        rule(tier(0, Some(4_096))),
+        rule(tier(4_096, Some(32_768))),
+        rule(tier(32_768, None)),
+    ];
+    let table = Table {
+        routes: vec![route("ns", "r", &["m"], rules)],
+        ..Table::default()
+    };
+    for (prompt_tokens, rule) in [(0, 0), (4_095, 0), (4_096, 1), (4_097, 1), (32_767, 1), (32_768, 2), (u32::MAX, 2)] {
+        let call = CallFacts {
+            prompt_tokens,
+            ..call("m", None)
+        };
+        assert_eq!(
+            Router::new(&table).find(&table, &call),
+            Ok(Matched { route: 0, rule }),
+            "{prompt_tokens}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_asks_for_everything_that_it_needs_and_for_one_of_its_accounts() {
+    let needs = Needs {
+        tools: true,
+        vision: true,
+        ..Needs::NONE
+    };
+    let accounts = vec!["triage-bot".to_string(), "batch".to_string()];
+    let rules = vec![
+        rule(Match { needs, ..Match::default() }),
+        rule(Match {
+            service_accounts: accounts,
+            ..Match::default()
+        }),
+        rule(Match::default()),
+    ];
+    let table = Table {
+        routes: vec![route("ns", "r", &["m"], rules)],
+        ..Table::default()
+    };
+    let all = Needs {
+        json_schema: true,
+        reasoning: true,
+        ..needs
+    };
+    let half = Needs { vision: false, ..all };
+    for (needs, service_account, rule) in [
+        (needs, None, 0),
+        (all, Some("batch"), 0),
+        (half, Some("batch"), 1),
+        (half, Some("triage-bot"), 1),
+        (Needs::NONE, Some("triage"), 2),
+        (Needs::NONE, None, 2),
+    ] {
+        let call = CallFacts {
+            needs,
+            service_account,
+            ..call("m", None)
+        };
+        let found = Router::new(&table).find(&table, &call);
+        assert_eq!(found, Ok(Matched { route: 0, rule }), "{needs:?} {service_account:?}");
+    }
 }

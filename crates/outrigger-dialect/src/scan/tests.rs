@@ -270,3 +270,20 @@ proptest::proptest! {
         proptest::prop_assert!(scan.sketch.text_bytes.abs_diff(text.len() as u64) <= 10 + text.len() as u64 / 3);
     }
 }
+
+#[test]
+fn a_call_says_that_it_wants_reasoning_in_its_dialects_own_way() {
+    let body = |field: &str| format!(r#"{{"model":"m","messages":[],{field}}}"#);
+    for (endpoint, field, reasoning) in [
+        (Endpoint::Chat, r#""reasoning_effort":"low""#, true),
+        (Endpoint::Chat, r#""reasoning_effort":"none""#, false),
+        (Endpoint::Chat, r#""reasoning_effort":null"#, false),
+        (Endpoint::Chat, r#""thinking":{"type":"enabled"}"#, false),
+        (Endpoint::Messages, r#""thinking":{"type":"enabled","budget_tokens":1024}"#, true),
+        (Endpoint::Messages, r#""thinking":{"type":"adaptive"}"#, true),
+        (Endpoint::Messages, r#""thinking":{"type":"disabled"}"#, false),
+        (Endpoint::Messages, r#""reasoning_effort":"low""#, false),
+    ] {
+        assert_eq!(scan(body(field).as_bytes(), endpoint).unwrap().reasoning, reasoning, "{field}");
+    }
+}

@@ -180,7 +180,14 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
             Step::WaitUntil(at) => exchange.timer.until(at).await,
             // Attempts are cancelled inside `run`, where they live.
             Step::Cancel(id) => driver.observe(id, Outcome::of(Class::Cancelled)),
-            Step::Finish(verdict) => return Err(fault(&verdict, ledger, refusal, exchange.app.now())),
+            Step::Finish(verdict) => {
+                let hopeless = driver.dispatch.hopeless();
+                if !hopeless.is_empty() {
+                    let route = ledger.route.as_ref().map_or("", |route| &*route.label);
+                    return Err(Fault::unsuited(route, &hopeless));
+                }
+                return Err(fault(&verdict, ledger, refusal, exchange.app.now()));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Exchange, decode::Call};
 use crate::{fault::Fault, ledger::Ledger, snapshot::Snapshot};
 use http::HeaderValue;
-use outrigger_core::{CallFacts, Dispatch, Matched, NoMatch, Shape, Tick, Timeouts};
+use outrigger_core::{CallFacts, Dispatch, Matched, Needs, NoMatch, Shape, Tick, Timeouts};
 use std::{sync::Arc, time::Duration};
 
 /// A request with its way laid out.
@@ -30,6 +30,13 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
     let app = &exchange.app;
     let snapshot = app.snapshot();
     let asked = &call.asked;
+    let scan = &call.scan;
+    let needs = Needs {
+        tools: scan.tools,
+        vision: scan.vision,
+        json_schema: scan.json_schema,
+        reasoning: scan.reasoning,
+    };
     let facts = CallFacts {
         endpoint: call.api.endpoint(),
         model: &call.scan.model_name,
@@ -37,6 +44,9 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         task: asked.task.as_deref(),
         header: &|name| call.headers.get(name).and_then(|value| value.to_str().ok()),
         metadata: &|name| asked.metadata.get(name).map(String::as_str),
+        prompt_tokens: ledger.prompt_tokens,
+        needs,
+        service_account: app.settings.service_account.as_deref(),
     };
     let matched = snapshot
         .router
@@ -61,6 +71,8 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         model: &call.scan.model_name,
         stream: call.scan.stream,
         prompt_tokens: ledger.prompt_tokens,
+        needs,
+        max_output: scan.max_tokens,
     };
     let seed = fastrand::u64(..);
     let ranked = outrigger_core::plan(&snapshot.table, &snapshot.slots, matched, shape, &app.health(), now, seed);

@@ -15,7 +15,7 @@ const FLAGS: &[Flag] = &[
     (
         "service-account",
         "OUTRIGGER_SERVICE_ACCOUNT",
-        "the pod's service account, for the log",
+        "the pod's ServiceAccount, which rules may ask for",
         None,
     ),
     (

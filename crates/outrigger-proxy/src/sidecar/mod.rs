@@ -65,6 +65,7 @@ pub fn run(config: &Config) -> Result<(), SidecarError> {
         admin: config.admin,
         memory: config.memory,
         ca_file: config.ca_file.clone(),
+        service_account: config.service_account.clone(),
     })?;
     tracing::info!(
         namespace = config.namespace,

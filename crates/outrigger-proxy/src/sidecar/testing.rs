@@ -2,8 +2,8 @@
 
 use super::authority::Data;
 use outrigger_core::{
-    Attempts, Auth, Balance, Breaker, Candidate, Dialect, Match, ModelFacts, ModelPattern, Origin, Provider, Quirks, RingKey, Route, Rule,
-    Scheme, Secret, Table, Target, TargetModel, Timeouts,
+    Attempts, Auth, Balance, Breaker, Candidate, DataPolicy, Dialect, Match, ModelFacts, ModelPattern, Origin, Provider, Quirks, RingKey,
+    Route, Rule, Scheme, Secret, Table, Target, TargetModel, Timeouts,
 };
 use outrigger_snapshot::{Document, KeyEntry, KeyReference, KeyRing, KeyState, MacKey, Revoked, entry_name, resolve, seal};
 
@@ -116,6 +116,8 @@ fn provider(name: &str) -> Provider {
         }],
         passthrough: vec![],
         quirks: Quirks::default(),
+        regions: vec![],
+        data_policy: DataPolicy::default(),
     }
 }
 
@@ -151,5 +153,6 @@ fn route(name: &str, target: usize) -> Route {
         }],
         attempts: Attempts::default(),
         breaker: Breaker::default(),
+        residency: None,
     }
 }

@@ -43,6 +43,15 @@ pub(crate) struct Common {
     /// Memory that the process may use, such as `512Mi`; 40 % of it may hold prompts. Default: the cgroup's limit, else 1Gi.
     #[arg(long, value_name = "QUANTITY", env = "OUTRIGGER_MEMORY_LIMIT")]
     pub(crate) memory_limit: Option<String>,
+    /// The ServiceAccount that calls are taken to come from, for rules that ask for one.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "OUTRIGGER_SERVICE_ACCOUNT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) service_account: String,
     /// PEM file of certificates to trust beside the public ones.
     #[arg(long, value_name = "FILE", env = "SSL_CERT_FILE")]
     pub(crate) ca_file: Option<PathBuf>,
@@ -78,6 +87,7 @@ impl Common {
             admin,
             memory,
             ca_file: self.ca_file.clone(),
+            service_account: self.service_account.clone(),
         })?;
         Ok((plane, logs))
     }

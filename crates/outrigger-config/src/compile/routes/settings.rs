@@ -1,12 +1,13 @@
 //! Timeouts, attempts and breaker: what is written, over the defaults. The rules hold by now, so a text that does not parse cannot occur; if
 //! it did, the default would stand.
 
+use super::super::keys::retention;
 use crate::{
     units::{parse_duration, parse_ratio},
     v1alpha1,
 };
 use core::time::Duration;
-use outrigger_core::{Attempts, Breaker, SlowOf, SlowRule, Timeouts};
+use outrigger_core::{Attempts, Breaker, Residency, SlowOf, SlowRule, Timeouts};
 
 /// `over` with whatever is written.
 pub(super) fn timeouts(over: Timeouts, written: Option<&v1alpha1::Timeouts>) -> Timeouts {
@@ -35,6 +36,15 @@ pub(super) fn attempts(written: Option<&v1alpha1::Attempts>) -> Attempts {
         max: written.max.unwrap_or(default.max).clamp(1, 16),
         backoff_base: base,
         backoff_max: max,
+        content_policy_moves_on: written.on_content_policy == v1alpha1::OnContentPolicy::Next,
+    }
+}
+
+pub(super) fn residency(written: &v1alpha1::Residency) -> Residency {
+    Residency {
+        regions: written.regions.clone(),
+        retention_ms: written.retention.as_deref().and_then(retention),
+        no_training: written.training == Some(false),
     }
 }
 
@@ -86,6 +96,7 @@ mod tests {
             let written = v1alpha1::Attempts {
                 max: Some(2),
                 backoff: Some(backoff),
+                ..v1alpha1::Attempts::default()
             };
             let attempts = attempts(Some(&written));
             assert!(attempts.backoff_base <= attempts.backoff_max, "{base:?} {max:?}");

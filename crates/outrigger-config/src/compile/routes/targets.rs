@@ -12,9 +12,9 @@ use super::{
 use crate::{
     catalog,
     diagnostics::{Reason, nearest, quoted},
-    v1alpha1::{ModelRoute, NamespacesFrom, Rule, Target},
+    v1alpha1::{KeyRef, LastResort, ModelRoute, NamespacesFrom, Rule},
 };
-use outrigger_core::{Dialect, Endpoint, Match, ModelPattern, Timeouts};
+use outrigger_core::{Dialect, Endpoint, Match, ModelPattern, Residency, Timeouts};
 use std::collections::BTreeMap;
 
 /// Where the targets stand.
@@ -28,6 +28,8 @@ pub(super) struct Place<'p, 'a> {
     pub(super) patterns: &'p [ModelPattern],
     /// The route's.
     pub(super) timeouts: Timeouts,
+    /// Where the route's calls may go at all.
+    pub(super) residency: Option<&'p Residency>,
 }
 
 /// The usable targets of `rule`; the others are reported.
@@ -36,10 +38,10 @@ pub(super) fn candidates<'a>(place: &Place<'_, 'a>, rule: &'a Rule, when: &Match
     for (at, target) in rule.targets.iter().enumerate() {
         let field = format!("{}.targets[{at}]", place.rule);
         let name = target.key_ref.of(place.route.name.0);
-        let Some(key) = key(place, name, target, &field, report) else {
+        let Some(key) = key(place, name, &target.key_ref, &field, report).filter(|key| inside(place, key, &field, report)) else {
             continue;
         };
-        remarks(place, key, target, when, &field, report);
+        remarks(place, key, target.model.as_deref(), when, &field, report);
         candidates.push(DraftCandidate {
             key: name,
             model: target.model.as_deref(),
@@ -51,8 +53,69 @@ pub(super) fn candidates<'a>(place: &Place<'_, 'a>, rule: &'a Rule, when: &Match
     candidates
 }
 
+/// The usable targets behind a rule's own, all of one priority.
+pub(super) fn last_resort<'a>(
+    place: &Place<'_, 'a>,
+    targets: &'a [LastResort],
+    priority: u32,
+    report: &mut Report,
+) -> Vec<DraftCandidate<'a>> {
+    let mut candidates = Vec::new();
+    for (at, target) in targets.iter().enumerate() {
+        let field = format!("spec.lastResort[{at}]");
+        let name = target.key_ref.of(place.route.name.0);
+        let Some(key) = key(place, name, &target.key_ref, &field, report).filter(|key| inside(place, key, &field, report)) else {
+            continue;
+        };
+        remarks(place, key, target.model.as_deref(), &Match::default(), &field, report);
+        candidates.push(DraftCandidate {
+            key: name,
+            model: target.model.as_deref(),
+            priority,
+            weight: 1,
+            timeouts: settings::timeouts(place.timeouts, target.timeouts.as_ref()),
+        });
+    }
+    candidates
+}
+
+/// Whether the route's residency allows the key's provider; that it does not is reported.
+fn inside(place: &Place<'_, '_>, key: &Resolved<'_>, field: &str, report: &mut Report) -> bool {
+    let Some(residency) = place.residency.filter(|residency| !residency.allows(&key.provider)) else {
+        return true;
+    };
+    let label = &key.provider.label;
+    let (regions, policy) = (key.provider.regions.join(", "), key.provider.data_policy);
+    let mut lacks = Vec::new();
+    if !residency.regions.iter().any(|region| key.provider.regions.contains(region)) && !residency.regions.is_empty() {
+        let has = if regions.is_empty() {
+            "no regions".to_owned()
+        } else {
+            format!("regions {regions}")
+        };
+        lacks.push(format!("it has {has}, not {}", residency.regions.join(" or ")));
+    }
+    if residency
+        .retention_ms
+        .is_some_and(|most| policy.retention_ms.is_none_or(|kept| kept > most))
+    {
+        lacks.push("it does not say that it keeps nothing longer".to_owned());
+    }
+    if residency.no_training && policy.training != Some(false) {
+        lacks.push("it does not say that it does not train on it".to_owned());
+    }
+    report.error(
+        place.route.subject(),
+        Reason::OutsideResidency,
+        &format!("{field}.keyRef"),
+        format!("the route's residency does not allow {label}: {}", lacks.join("; ")),
+        format!("take the target out, or state regions and dataPolicy of ProviderKey {label} as its contract says"),
+    );
+    false
+}
+
 /// The key that a target names, if it may and can be used.
-fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, target: &Target, field: &str, report: &mut Report) -> Option<&'p Resolved<'a>> {
+fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, key_ref: &KeyRef, field: &str, report: &mut Report) -> Option<&'p Resolved<'a>> {
     let about = place.route.subject();
     let (home, key) = name;
     let shown = quoted(&format!("{home}/{key}"));
@@ -67,7 +130,7 @@ fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, target: &Target, field: &s
                 "mend what is reported for it",
             );
         } else {
-            let help = elsewhere(place.index, name, target);
+            let help = elsewhere(place.index, name, key_ref);
             report.error(
                 about,
                 Reason::KeyNotFound,
@@ -121,12 +184,12 @@ fn key<'p, 'a>(place: &Place<'p, 'a>, name: Name<'a>, target: &Target, field: &s
 }
 
 /// What was probably meant by a key that does not exist.
-fn elsewhere(index: &Index<'_>, (home, key): Name<'_>, target: &Target) -> String {
+fn elsewhere(index: &Index<'_>, (home, key): Name<'_>, key_ref: &KeyRef) -> String {
     let in_home = || index.keys.keys().filter(|name| name.0 == home).map(|name| name.1);
     if let Some(near) = nearest(key, in_home()) {
         return format!("did you mean `{near}`?");
     }
-    if target.key_ref.namespace.is_none()
+    if key_ref.namespace.is_none()
         && let Some((other, _)) = index.keys.keys().find(|name| name.1 == key)
     {
         return format!("there is one in namespace {other}: add namespace: {other} here");
@@ -140,7 +203,7 @@ fn elsewhere(index: &Index<'_>, (home, key): Name<'_>, target: &Target) -> Strin
 }
 
 /// What works, but hardly as meant.
-fn remarks(place: &Place<'_, '_>, key: &Resolved<'_>, target: &Target, when: &Match, field: &str, report: &mut Report) {
+fn remarks(place: &Place<'_, '_>, key: &Resolved<'_>, model: Option<&str>, when: &Match, field: &str, report: &mut Report) {
     let about = place.route.subject();
     if key.provider.dialect == Dialect::Anthropic && when.endpoints == [Endpoint::Embeddings] {
         let message = format!("{} speaks the anthropic dialect, which has no embeddings", key.provider.label);
@@ -153,7 +216,7 @@ fn remarks(place: &Place<'_, '_>, key: &Resolved<'_>, target: &Target, when: &Ma
         );
     }
     let provider = key.provider.provider.as_str();
-    match &target.model {
+    match model {
         Some(model) => known(place, key, model, &format!("{field}.model"), report),
         None => {
             for pattern in place.patterns.iter().filter(|pattern| !pattern.prefix) {
@@ -161,7 +224,7 @@ fn remarks(place: &Place<'_, '_>, key: &Resolved<'_>, target: &Target, when: &Ma
             }
         }
     }
-    if let Some(model) = target.model.as_deref().and_then(|model| catalog::model(provider, model))
+    if let Some(model) = model.and_then(|model| catalog::model(provider, model))
         && model.mode == catalog::Mode::Responses
     {
         let message = format!(

@@ -23,6 +23,8 @@ const FORBIDDEN_HEADER: &str = concat!(
 );
 const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&*+.^_|~-]{1,64}$";
 
+const RETENTION: &str = r"^(none|([0-9]{1,5}(h|m|s|ms)){1,4})$";
+
 const DURATION: &str = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 
 /// Every field of a route that holds a duration.
@@ -37,6 +39,11 @@ const DURATIONS: &[&str] = &[
     "spec.rules[].targets[].timeouts.firstToken",
     "spec.rules[].targets[].timeouts.betweenTokens",
     "spec.rules[].targets[].timeouts.total",
+    "spec.lastResort[].timeouts.connect",
+    "spec.lastResort[].timeouts.response",
+    "spec.lastResort[].timeouts.firstToken",
+    "spec.lastResort[].timeouts.betweenTokens",
+    "spec.lastResort[].timeouts.total",
     "spec.attempts.backoff.base",
     "spec.attempts.backoff.max",
     "spec.breaker.slow.threshold",
@@ -205,6 +212,14 @@ pub(crate) static PROVIDER_KEY: &[Rule] = &[
         instead: "write /files, /images/* or /*",
     },
     Rule {
+        at: &["spec.regions[]"],
+        check: Check::Matches(DNS_LABEL),
+        blame: "",
+        wrong: "a region has lower-case letters, digits and inner dashes",
+        instead: "write a label such as eu or eu-central-1, as routes ask for it under residency.regions",
+    },
+    retention(&["spec.dataPolicy.retention"]),
+    Rule {
         at: &["spec.rotation.overlap"],
         check: Check::Matches(DURATION),
         blame: "",
@@ -245,14 +260,19 @@ pub(crate) static MODEL_ROUTE: &[Rule] = &[
         instead: "write gpt-4o*, or list several names",
     },
     Rule {
-        at: &["spec.models[]", "spec.rules[].targets[].model", "spec.baseline.model"],
+        at: &[
+            "spec.models[]",
+            "spec.rules[].targets[].model",
+            "spec.lastResort[].model",
+            "spec.baseline.model",
+        ],
         check: Check::Matches(NO_SPACE),
         blame: "",
         wrong: "a model's name is printable ASCII without spaces",
         instead: "write the name as it stands in the request's model field",
     },
     Rule {
-        at: &["spec.rules[].targets[].model", "spec.baseline.model"],
+        at: &["spec.rules[].targets[].model", "spec.lastResort[].model", "spec.baseline.model"],
         check: Check::Never(r"\*"),
         blame: "",
         wrong: "this is one model, so a * has no meaning here",
@@ -301,6 +321,34 @@ pub(crate) static MODEL_ROUTE: &[Rule] = &[
         instead: "write a name such as tier",
     },
     Rule {
+        at: &["spec.rules[].match.inputTokens"],
+        check: Check::Both {
+            cel: "!has(self.lessThan) || self.lessThan > (has(self.atLeast) ? self.atLeast : 0)",
+            holds: |range| {
+                let bound = |field: &str| range.get(field).and_then(Value::as_u64);
+                bound("lessThan").is_none_or(|end| end > bound("atLeast").unwrap_or(0))
+            },
+        },
+        blame: "lessThan",
+        wrong: "no length lies between these two",
+        instead: "write a lessThan that is above atLeast, or leave it out for no end",
+    },
+    Rule {
+        at: &["spec.rules[].match.serviceAccounts[]"],
+        check: Check::Matches(DNS_SUBDOMAIN),
+        blame: "",
+        wrong: "this is no name of a ServiceAccount",
+        instead: "write the name alone, such as triage-bot, without its namespace",
+    },
+    Rule {
+        at: &["spec.residency.regions[]"],
+        check: Check::Matches(DNS_LABEL),
+        blame: "",
+        wrong: "a region has lower-case letters, digits and inner dashes",
+        instead: "write a label that ProviderKeys have under regions, such as eu",
+    },
+    retention(&["spec.residency.retention"]),
+    Rule {
         at: &["spec.rules[].targets"],
         check: Check::Both {
             cel: "self.all(a, self.exists_one(b, a.keyRef.name == b.keyRef.name && \
@@ -323,14 +371,14 @@ pub(crate) static MODEL_ROUTE: &[Rule] = &[
         instead: "remove the repetition, or raise the weight of the one that stays",
     },
     Rule {
-        at: &["spec.rules[].targets[].keyRef.name"],
+        at: &["spec.rules[].targets[].keyRef.name", "spec.lastResort[].keyRef.name"],
         check: Check::Matches(DNS_SUBDOMAIN),
         blame: "",
         wrong: "this is no name of a ProviderKey",
         instead: "write lower-case letters, digits, dashes and dots, such as openai-main",
     },
     Rule {
-        at: &["spec.rules[].targets[].keyRef.namespace"],
+        at: &["spec.rules[].targets[].keyRef.namespace", "spec.lastResort[].keyRef.namespace"],
         check: Check::Matches(DNS_LABEL),
         blame: "",
         wrong: "this is no name of a namespace",
@@ -378,6 +426,17 @@ pub(crate) static MODEL_ROUTE: &[Rule] = &[
         instead: "write a string such as \"0.2\" for every fifth attempt",
     },
 ];
+
+/// Of a time for which something is kept.
+const fn retention(at: &'static [&'static str]) -> Rule {
+    Rule {
+        at,
+        check: Check::Matches(RETENTION),
+        blame: "",
+        wrong: "this says for no time how long something is kept",
+        instead: "write none, or whole numbers with h, m or s, such as 720h for thirty days",
+    }
+}
 
 /// Of a choice of namespaces.
 const fn selector_with_from(at: &'static [&'static str]) -> Rule {

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use outrigger_config::{
     objects::{ConfigMapObject, Datum, Objects, SecretObject},
     v1alpha1::{
-        Auth, AuthType, CaBundle, DataKeyRef, Dialect, Namespaces, NamespacesFrom, Passthrough, ProviderEndpoint, ProviderKey,
+        Auth, AuthType, CaBundle, DataKeyRef, DataPolicy, Dialect, Namespaces, NamespacesFrom, Passthrough, ProviderEndpoint, ProviderKey,
         ProviderKeySpec, RingEntry, Rotation,
     },
 };
@@ -62,6 +62,15 @@ pub(super) fn last_published(
     kept
 }
 
+/// As people write it: whole hours, minutes, seconds and milliseconds.
+fn retention(ms: u64) -> String {
+    if ms == 0 {
+        return "none".to_owned();
+    }
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    format!("{}h{minutes}m{seconds}s{}ms", hours.min(99_999), ms % 1_000)
+}
+
 fn spec(provider: &Provider, name: &str, revoked: Vec<String>) -> ProviderKeySpec {
     let ca_bundle = provider.ca_pem.as_ref().map(|_| CaBundle {
         config_map_ref: reference(bundle(name)),
@@ -93,6 +102,11 @@ fn spec(provider: &Provider, name: &str, revoked: Vec<String>) -> ProviderKeySpe
                 weight: key.weight.max(1),
             })
             .collect(),
+        regions: provider.regions.clone(),
+        data_policy: Some(DataPolicy {
+            retention: provider.data_policy.retention_ms.map(retention),
+            training: provider.data_policy.training,
+        }),
         rotation: Rotation {
             revoked_versions: revoked,
             ..Rotation::default()

@@ -3,12 +3,12 @@
 
 use super::{SHAPE, at, table};
 use crate::{
-    Attempt, AttemptId, Attempts, Breaker, Class, Dispatch, Health, Matched, Outcome, Slots, Step, Table, Tick, Verdict,
+    Attempt, AttemptId, Attempts, Breaker, Class, Dispatch, Health, Matched, Outcome, Residency, Slots, Step, Table, Tick, Verdict,
     health::{Bar, Grade, View, lane_of},
     plan::plan,
     testing::{Spec, ms},
 };
-use alloc::{vec, vec::Vec};
+use alloc::{string::ToString, vec, vec::Vec};
 use proptest::prelude::*;
 
 /// How long the next attempt takes and how it ends.
@@ -32,6 +32,8 @@ struct Ask {
 #[derive(Clone, Debug)]
 struct Case {
     specs: Vec<Spec>,
+    /// The route's calls may go to the providers of this region alone.
+    resident: bool,
     asks: Vec<Ask>,
     ends: Vec<End>,
 }
@@ -39,26 +41,31 @@ struct Case {
 fn spec() -> impl Strategy<Value = Spec> {
     let window = prop_oneof![Just(None), Just(Some(1_000)), Just(Some(2_000))];
     let keys = (0..=3usize, 0..=2usize);
-    (0..3u32, prop_oneof![Just(0), Just(1), Just(5)], keys, window).prop_map(|(priority, weight, (keys, standby), window)| Spec {
+    let regions = prop_oneof![4 => Just(&["eu"][..]), 1 => Just(&["us", "eu"][..]), 1 => Just(&["us"][..]), 1 => Just(&[][..])];
+    let shares = (0..3u32, prop_oneof![Just(0), Just(1), Just(5)]);
+    (shares, keys, window, regions).prop_map(|((priority, weight), (keys, standby), window, regions)| Spec {
         priority,
         weight,
         keys,
         standby,
         window,
-        reasoning: false,
+        regions,
+        ..Spec::default()
     })
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
     let hang_up = prop_oneof![6 => Just(None), 1 => (0..2_000u64).prop_map(Some)];
-    (0..4_000u64, 20..12_000u64, 1..=6u32, 10..300u64, hang_up, any::<u64>()).prop_map(|(start, patience, max, base, hang_up, seed)| Ask {
+    let attempts = (1..=6u32, 10..300u64, any::<bool>()).prop_map(|(max, base, content_policy_moves_on)| Attempts {
+        max,
+        backoff_base: ms(base),
+        backoff_max: ms(base * 4),
+        content_policy_moves_on,
+    });
+    (0..4_000u64, 20..12_000u64, attempts, hang_up, any::<u64>()).prop_map(|(start, patience, attempts, hang_up, seed)| Ask {
         start,
         patience,
-        attempts: Attempts {
-            max,
-            backoff_base: ms(base),
-            backoff_max: ms(base * 4),
-        },
+        attempts,
         hang_up,
         seed,
     })
@@ -89,7 +96,12 @@ fn case() -> impl Strategy<Value = Case> {
     let specs = prop::collection::vec(spec(), 1..5);
     let asks = prop::collection::vec(ask(), 1..12);
     let ends = prop::collection::vec(end(), 1..60);
-    (specs, asks, ends).prop_map(|(specs, asks, ends)| Case { specs, asks, ends })
+    (specs, any::<bool>(), asks, ends).prop_map(|(specs, resident, asks, ends)| Case {
+        specs,
+        resident,
+        asks,
+        ends,
+    })
 }
 
 struct Running {
@@ -133,7 +145,11 @@ struct World {
 
 impl World {
     fn new(case: &Case) -> Self {
-        let table = table(&case.specs);
+        let mut table = table(&case.specs);
+        table.routes[0].residency = case.resident.then(|| Residency {
+            regions: vec!["eu".to_string()],
+            ..Residency::default()
+        });
         let mut health = Health::new();
         let slots = health.attach(&table, &|_| false, at(0));
         Self {
@@ -180,7 +196,12 @@ impl World {
         let (now, deadline) = (at(ask.start), at(ask.start + ask.patience));
         let matched = Matched { route: 0, rule: 0 };
         let plan = plan(&self.table, &self.slots, matched, SHAPE, &self.health, now, ask.seed);
-        assert_eq!(plan.ranked.len(), self.table.targets.len(), "nobody is left out");
+        let outside = (0..self.table.targets.len()).filter(|target| !self.inside(*target)).count();
+        assert_eq!(
+            plan.ranked.len() + outside,
+            self.table.targets.len(),
+            "nobody is left out who may be asked"
+        );
         self.requests.push(Request {
             ask,
             deadline,
@@ -240,6 +261,12 @@ impl World {
         }
     }
 
+    /// Whether the route's residency allows the target.
+    fn inside(&self, target: usize) -> bool {
+        let asked = self.table.routes[0].residency.is_some();
+        !asked || self.table.providers[target].regions.iter().any(|region| region == "eu")
+    }
+
     /// For each target: its grade, whether the prompt may fit, and each key's bar; asked of the evidence, not of the loop.
     fn open(&self, index: usize, now: Tick) -> Vec<(Grade, bool, Vec<Bar>)> {
         let breaker = &self.breaker;
@@ -261,7 +288,11 @@ impl World {
                 let known = (window(target), window(tried.attempt.target));
                 tried.attempt.target == target || matches!(known, (Some(here), Some(there)) if here <= there)
             });
-            (grade, !too_small, self.health.bars(&self.slots, target, now).collect())
+            (
+                grade,
+                !too_small && self.inside(target),
+                self.health.bars(&self.slots, target, now).collect(),
+            )
         };
         targets.map(look).collect()
     }
@@ -284,6 +315,7 @@ impl World {
         let last = ended.clone().next_back();
         assert!(!ended.clone().any(|outcome| outcome.class == Class::Ok), "sent after commit");
 
+        assert!(self.inside(attempt.target), "sent outside the residency");
         let (grade, fits, bars) = &open[attempt.target];
         assert!(fits, "sent to a window that is known to be too small");
         assert!(
