@@ -90,8 +90,8 @@ pub fn check_loaded(loaded: Loaded, namespace: &str) -> Checked {
     }
 }
 
-/// Adds the Secrets that keys name and that are not there, with a note for each.
-fn trust(objects: &mut Objects, default_namespace: &str) -> Vec<Diagnostic> {
+/// Adds the Secrets that keys name and that are not there, with a note for each: who looks at routes need not have the keys.
+pub fn trust(objects: &mut Objects, default_namespace: &str) -> Vec<Diagnostic> {
     let of = |namespace: &Option<String>| namespace.clone().unwrap_or_else(|| default_namespace.to_owned());
     let present: BTreeSet<(String, String)> = objects
         .secrets

@@ -31,7 +31,7 @@ pub use health::{Health, KeyState, Slot, Slots, StreamEnd, TargetState, TargetVi
 pub use outcome::{Class, Outcome};
 pub use plan::{Plan, Ranked, Reason, Shape, plan};
 pub use price::{PicoUsd, Price, Usage};
-pub use router::{CallFacts, Matched, NoMatch, Router};
+pub use router::{CallFacts, Matched, NoMatch, Router, Unmet, unmet};
 pub use secret::Secret;
 pub use table::{
     Attempts, Auth, Balance, Baseline, Breaker, Candidate, DataPolicy, Dialect, Endpoint, Match, ModelFacts, ModelPattern, Needs, Origin,

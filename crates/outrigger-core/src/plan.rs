@@ -60,8 +60,10 @@ pub struct Ranked {
     /// The input window of its model, where known.
     pub(crate) window: Option<u32>,
     pub(crate) reasoning: bool,
-    priority: u32,
-    weight: u32,
+    /// Lower is tried first.
+    pub priority: u32,
+    /// Share inside its priority.
+    pub weight: u32,
     /// The time that the route's slow rule looks at.
     latency: Option<Duration>,
 }

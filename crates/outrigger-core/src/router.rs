@@ -117,7 +117,7 @@ impl Router {
             .unwrap_or_default();
         rules
             .iter()
-            .position(|rule| holds(&rule.when, call))
+            .position(|rule| unmet(&rule.when, call).is_none())
             .map(|rule| Matched { route, rule })
             .ok_or(NoMatch::NoRule { route })
     }
@@ -162,18 +162,50 @@ fn lookup(sorted: &[(Box<str>, usize)], name: &[u8]) -> Option<usize> {
     sorted.get(at).map(|(_, route)| *route)
 }
 
-fn holds(when: &Match, call: &CallFacts<'_>) -> bool {
-    let task = || call.task.or_else(|| (call.metadata)("task"));
-    (when.endpoints.is_empty() || when.endpoints.contains(&call.endpoint))
-        && when.input_tokens.is_none_or(|range| range.contains(call.prompt_tokens))
-        && call.needs.cover(when.needs)
-        && (when.service_accounts.is_empty()
-            || call
-                .service_account
-                .is_some_and(|own| when.service_accounts.iter().any(|wanted| wanted == own)))
-        && (when.tasks.is_empty() || task().is_some_and(|task| when.tasks.iter().any(|wanted| wanted == task)))
-        && when.headers.iter().all(|(name, value)| (call.header)(name) == Some(value))
-        && when.metadata.iter().all(|(name, value)| (call.metadata)(name) == Some(value))
+/// A condition of a rule that a call does not meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmet<'a> {
+    /// The call is to another endpoint.
+    Endpoint,
+    /// The prompt is shorter or longer.
+    InputTokens,
+    /// The call needs less than the rule asks for.
+    Needs,
+    /// Another ServiceAccount calls, or nobody knows which.
+    ServiceAccount,
+    /// The call names another task, or none.
+    Task,
+    /// This request header has another value, or is not there.
+    Header(&'a str),
+    /// This metadata has another value, or is not there.
+    Metadata(&'a str),
+}
+
+/// The first condition that `call` does not meet; nothing where the rule serves it.
+pub fn unmet<'w>(when: &'w Match, call: &CallFacts<'_>) -> Option<Unmet<'w>> {
+    let named = |list: &[alloc::string::String], name: Option<&str>| {
+        list.is_empty() || name.is_some_and(|name| list.iter().any(|wanted| wanted == name))
+    };
+    if !when.endpoints.is_empty() && !when.endpoints.contains(&call.endpoint) {
+        return Some(Unmet::Endpoint);
+    }
+    if when.input_tokens.is_some_and(|range| !range.contains(call.prompt_tokens)) {
+        return Some(Unmet::InputTokens);
+    }
+    if !call.needs.cover(when.needs) {
+        return Some(Unmet::Needs);
+    }
+    if !named(&when.service_accounts, call.service_account) {
+        return Some(Unmet::ServiceAccount);
+    }
+    if !when.tasks.is_empty() && !named(&when.tasks, call.task.or_else(|| (call.metadata)("task"))) {
+        return Some(Unmet::Task);
+    }
+    let header = when.headers.iter().find(|(name, value)| (call.header)(name) != Some(value));
+    let metadata = || when.metadata.iter().find(|(name, value)| (call.metadata)(name) != Some(value));
+    header
+        .map(|(name, _)| Unmet::Header(name))
+        .or_else(|| metadata().map(|(name, _)| Unmet::Metadata(name)))
 }
 
 #[cfg(test)]

@@ -25,6 +25,11 @@ impl RequestId {
         Self(fastrand::u64(..), fastrand::u32(..))
     }
 
+    /// What the request's draws come from: whoever knows the id can draw again.
+    pub(crate) fn seed(self) -> u64 {
+        self.0
+    }
+
     /// As a header's value.
     pub(crate) fn header(self) -> HeaderValue {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

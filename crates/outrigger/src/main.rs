@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod demo;
 mod dev;
+mod explain;
 mod mock;
 mod output;
 
@@ -32,6 +33,8 @@ enum Command {
     Mock(mock::Arguments),
     /// Say what the API server and the controller would say of YAML files; exit 0 fine, 1 errors, 2 nothing to check.
     Check(check::Arguments),
+    /// Say where a call would go and why: which rule, which targets in which order, at what cost; exit 0 somewhere, 1 nowhere.
+    Explain(Box<explain::Arguments>),
     /// List the models that are known: providers, context windows, prices, capabilities.
     Catalog,
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Mock(arguments) => mock::run(&arguments),
         Command::Check(arguments) => Ok(check::run(&arguments)),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Catalog => {
             catalog::run();
             Ok(ExitCode::SUCCESS)

@@ -74,7 +74,7 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         needs,
         max_output: scan.max_tokens,
     };
-    let seed = fastrand::u64(..);
+    let seed = ledger.id.seed();
     let ranked = outrigger_core::plan(&snapshot.table, &snapshot.slots, matched, shape, &app.health(), now, seed);
     let dispatch = Dispatch::new(ranked, route.attempts, route.breaker, until_commit, seed);
     Ok(Planned {
