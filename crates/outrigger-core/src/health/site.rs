@@ -210,6 +210,11 @@ impl Site {
 
     /// An attempt ends, before or with its first content.
     pub(super) fn end(&mut self, view: View<'_>, end: &End, now: Tick) {
+        // One that was overdue is evidence up to this very moment. Where calls are seconds apart, its end may be the first chance to look,
+        // and its late answer must not pass for usual.
+        if now.since(end.started) > self.patience(view, now) {
+            self.review(view, now);
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         let calm = self.down.is_none();
         let Some(lane) = self.lanes.get_mut(view.lane) else { return };

@@ -5,13 +5,13 @@ use super::{SHAPE, at, chain, table};
 use crate::{
     Attempts, Breaker, Class, Dispatch, Health, Matched, Outcome, Slots, SlowOf, Step, Table, Tick, Verdict,
     plan::plan,
-    testing::{ms, slow},
+    testing::{Spec, ms, slow},
 };
 use alloc::{vec, vec::Vec};
 
 /// How the provider of a target answers a call that starts then: after how many milliseconds and with what. The first token takes
 /// `None` where it never comes.
-type Provider = fn(usize, u64) -> (Option<u64>, Class);
+type Provider<'a> = &'a dyn Fn(usize, u64) -> (Option<u64>, Class);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -34,18 +34,22 @@ struct Call {
     done: bool,
 }
 
-struct World {
+struct World<'a> {
     table: Table,
     health: Health,
     slots: Slots,
-    provider: Provider,
+    provider: Provider<'a>,
     seen: Seen,
     incident: core::ops::Range<u64>,
 }
 
-/// A call each `gap` ms for `length` ms.
+/// A call each `gap` ms for `length` ms, to the first of two.
 fn run(breaker: Breaker, gap: u64, length: u64, incident: core::ops::Range<u64>, provider: Provider) -> Seen {
-    let mut table = table(&chain(2));
+    run_among(&chain(2), breaker, gap, length, incident, provider)
+}
+
+fn run_among(specs: &[Spec], breaker: Breaker, gap: u64, length: u64, incident: core::ops::Range<u64>, provider: Provider) -> Seen {
+    let mut table = table(specs);
     table.routes[0].breaker = breaker;
     let mut health = Health::new();
     let slots = health.attach(&table, &|_| false, at(0));
@@ -79,7 +83,7 @@ fn run(breaker: Breaker, gap: u64, length: u64, incident: core::ops::Range<u64>,
     world.seen
 }
 
-impl World {
+impl World<'_> {
     fn advance(&mut self, call: &mut Call, now: u64) {
         let ended = call.running.filter(|(_, until, _)| *until <= now);
         if ended.is_none() && call.wake > now {
@@ -131,7 +135,7 @@ const INCIDENT: core::ops::Range<u64> = 30_000..60_000;
 
 #[test]
 fn six_seconds_of_latency_meet_few_calls_and_traffic_returns_gradually() {
-    let provider: Provider = |target, now| match target {
+    let provider: Provider = &|target, now| match target {
         0 if INCIDENT.contains(&now) => (Some(6_000), Class::Ok),
         0 => (Some(150 + now % 50), Class::Ok),
         _ => (Some(300), Class::Ok),
@@ -148,7 +152,7 @@ fn six_seconds_of_latency_meet_few_calls_and_traffic_returns_gradually() {
 
 #[test]
 fn a_provider_that_answers_nothing_is_left_without_waiting_for_a_clock() {
-    let provider: Provider = |target, now| match target {
+    let provider: Provider = &|target, now| match target {
         0 if INCIDENT.contains(&now) => (None, Class::Ok),
         _ => (Some(200), Class::Ok),
     };
@@ -160,7 +164,7 @@ fn a_provider_that_answers_nothing_is_left_without_waiting_for_a_clock() {
 
 #[test]
 fn an_outage_fails_no_call_and_costs_three_attempts_and_the_probes() {
-    let provider: Provider = |target, now| match target {
+    let provider: Provider = &|target, now| match target {
         0 if INCIDENT.contains(&now) => (Some(5), Class::Connect),
         _ => (Some(200), Class::Ok),
     };
@@ -174,7 +178,7 @@ fn an_outage_fails_no_call_and_costs_three_attempts_and_the_probes() {
 #[test]
 fn thin_traffic_leaves_a_dead_provider_too() {
     let incident = 600_000..1_200_000;
-    let provider: Provider = |target, now| match target {
+    let provider: Provider = &|target, now| match target {
         0 if (600_000..1_200_000).contains(&now) => (Some(5), Class::Reset),
         _ => (Some(200), Class::Ok),
     };
@@ -186,7 +190,7 @@ fn thin_traffic_leaves_a_dead_provider_too() {
 
 #[test]
 fn half_the_calls_failing_takes_a_provider_out_by_rate() {
-    let provider: Provider = |target, now| match target {
+    let provider: Provider = &|target, now| match target {
         0 if INCIDENT.contains(&now) && now % 100 < 50 => (Some(5), Class::ServerError),
         _ => (Some(200), Class::Ok),
     };
@@ -196,4 +200,60 @@ fn half_the_calls_failing_takes_a_provider_out_by_rate() {
     let late = seen.met.iter().filter(|start| **start >= 52_000).count();
     assert!(late <= 20, "of 160: {late}");
     assert_eq!(served(&seen, 70_000, 80_000), 200);
+}
+
+#[test]
+fn a_silent_hang_after_a_healthy_minute_takes_ten_calls_at_most_probes_apart() {
+    // Twenty calls a second. The slower a provider usually is, the longer its silence means nothing.
+    let providers: [Provider; 3] = [
+        &|target, now| (if target == 0 && now >= 60_000 { None } else { Some(20 + now % 40) }, Class::Ok),
+        &|target, now| (if target == 0 && now >= 60_000 { None } else { Some(150 + now % 100) }, Class::Ok),
+        &|target, now| (if target == 0 && now >= 60_000 { None } else { Some(300 + now % 50) }, Class::Ok),
+    ];
+    for (at, provider) in providers.into_iter().enumerate() {
+        for breaker in [Breaker::default(), slow(SlowOf::FirstContent, ms(2_000))] {
+            let seen = run(breaker, 50, 120_000, 60_000..120_000, provider);
+            assert_eq!(seen.failed, 0);
+            assert!(seen.met.len() <= 10, "{at}: {:?}", seen.met);
+            assert!(seen.probes.len() <= 20, "{at}: {:?}", seen.probes);
+        }
+    }
+}
+
+#[test]
+fn a_call_every_two_seconds_meets_a_provider_that_became_slow_four_times_at_most() {
+    // It begins anywhere between two calls; at six seconds, a whole number of gaps, an attempt ends just as a call comes.
+    for from in [60_500, 61_999, 300_000, 700_000, 701_000] {
+        for took in [5_700, 6_000, 6_300] {
+            let provider: Provider = &|target, now| (Some(if target == 0 && now >= from { took } else { 280 + now % 40 }), Class::Ok);
+            for breaker in [Breaker::default(), slow(SlowOf::FirstContent, ms(2_000))] {
+                let seen = run(breaker, 2_000, from + 120_000, from..from + 120_000, provider);
+                assert_eq!(seen.failed, 0);
+                assert!(seen.met.len() <= 4, "{took} ms from {from}: {:?}", seen.met);
+            }
+        }
+    }
+}
+
+#[test]
+fn in_no_second_a_recovered_target_gets_more_than_twice_its_share() {
+    // Four that share a hundred calls a second; the first is dark, or all are and callers wait.
+    let one: Provider = &|target, now| match target {
+        0 if INCIDENT.contains(&now) => (Some(5), Class::Connect),
+        _ => (Some(200), Class::Ok),
+    };
+    let all: Provider = &|_, now| match now {
+        30_000..33_000 => (Some(5), Class::Connect),
+        _ => (Some(200), Class::Ok),
+    };
+    let specs = vec![Spec::default(); 4];
+    for (provider, back, share) in [(one, 60_000, 25), (all, 33_000, 25)] {
+        let seen = run_among(&specs, Breaker::default(), 10, 80_000, INCIDENT, provider);
+        for second in (back..80_000).step_by(1_000) {
+            let probes = seen.probes.iter().filter(|start| (second..second + 1_000).contains(*start)).count();
+            let got = served(&seen, second, second + 1_000) + probes;
+            assert!(got <= 2 * share, "{got} in the second from {second}");
+        }
+        assert!(served(&seen, 70_000, 80_000) >= 7 * share, "it is back");
+    }
 }
