@@ -1,13 +1,14 @@
 //! What it costs to rank a call's candidates, with everything learnt that can be: `cargo bench -p outrigger-core`.
 //!
-//! `plan` alone must stay within 1 µs for ten targets and 10 µs for sixteen with twelve keys each; `call` is what a call pays that meets
-//! no trouble: plan, first attempt, its end.
+//! `plan` must stay within 1 µs for ten targets that share by weight or follow each other, and within 10 µs for sixteen with twelve keys
+//! each, however they share. `whole` also ranks those that a call without trouble never needs; `call` is all that such a call pays: plan,
+//! first attempt, its end.
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use outrigger_core::{
-    Attempt, Attempts, Auth, Balance, Breaker, Candidate, Class, Dialect, Dispatch, Health, Match, Matched, ModelFacts, ModelPattern,
-    Needs, Origin, Outcome, Provider, Quirks, RingKey, Route, Rule, Scheme, Shape, Slots, SlowOf, SlowRule, Step, StreamEnd, Table, Target,
-    TargetModel, Tick, Timeouts, plan,
+    Attempt, Attempts, Auth, Balance, Breaker, Candidate, Class, Dialect, Dispatch, Health, Learnt, Match, Matched, ModelFacts,
+    ModelPattern, Needs, Origin, Outcome, PicoUsd, Plan, Price, Provider, Quirks, RingKey, Route, Rule, Scheme, Shape, Slots, SlowOf,
+    SlowRule, Step, StreamEnd, Table, Target, TargetModel, Tick, Timeouts, Usage, plan,
 };
 use std::{hint::black_box, time::Duration};
 
@@ -17,6 +18,7 @@ const SHAPE: Shape<'static> = Shape {
     prompt_tokens: 600,
     needs: Needs::NONE,
     max_output: Some(512),
+    affinity: None,
 };
 
 struct World {
@@ -74,6 +76,12 @@ fn table(targets: usize, keys: usize, chain: bool, balance: Balance) -> Table {
             name: "m".into(),
             facts: ModelFacts {
                 context_window: Some(200_000),
+                price: Some(Price {
+                    input: PicoUsd(1_000_000),
+                    output: PicoUsd(4_000_000),
+                    cached_read: None,
+                    cache_write: None,
+                }),
                 max_output: Some(8_192),
                 ..ModelFacts::default()
             },
@@ -138,8 +146,12 @@ impl World {
         world
     }
 
+    fn plan(&self, matched: Matched, seed: u64) -> Plan {
+        plan(&self.table, &self.slots, matched, SHAPE, &self.health, self.now, seed)
+    }
+
     fn begin(&mut self, matched: Matched, seed: u64) -> (Dispatch, Option<Attempt>) {
-        let plan = plan(&self.table, &self.slots, matched, SHAPE, &self.health, self.now, seed);
+        let plan = self.plan(matched, seed);
         let (attempts, breaker) = (Attempts::default(), breaker());
         let deadline = self.now.after(Duration::from_mins(1));
         let mut dispatch = Dispatch::new(plan, attempts, breaker, deadline, seed);
@@ -160,33 +172,46 @@ impl World {
             since_first: Duration::from_secs(2),
         };
         self.health.settle(attempt.slot, end, content.after(end.since_first));
+        let usage = Usage {
+            input: 600,
+            output: end.output_tokens,
+            ..Usage::default()
+        };
+        let learnt = Learnt {
+            usage: Some(usage),
+            headroom: None,
+        };
+        self.health.learn(attempt.slot, learnt, content.after(end.since_first));
     }
 }
 
 fn bench(c: &mut Criterion) {
     for (targets, keys) in [(10, 2), (16, 12)] {
-        for (arranged, chain) in [("chain", true), ("shared", false)] {
-            let mut world = World::new(targets, keys, chain, Balance::Weighted);
-            let mut seed = 0u64;
+        for (arranged, chain, balance) in [
+            ("chain", true, Balance::Weighted),
+            ("shared", false, Balance::Weighted),
+            ("cheapest", false, Balance::Cheapest),
+            ("fastest", false, Balance::Fastest),
+            ("busy", false, Balance::LeastBusy),
+        ] {
+            let mut world = World::new(targets, keys, chain, balance);
             let name = format!("{targets}x{keys}-{arranged}");
-            c.bench_function(&format!("plan/{name}"), |b| {
+            let mut seed = 0u64;
+            let mut next = || {
+                seed = seed.wrapping_add(1);
+                black_box(seed)
+            };
+            c.bench_function(&format!("plan/{name}"), |b| b.iter(|| world.plan(main_rule(), next())));
+            c.bench_function(&format!("whole/{name}"), |b| {
                 b.iter(|| {
-                    seed = seed.wrapping_add(1);
-                    black_box(plan(
-                        &world.table,
-                        &world.slots,
-                        main_rule(),
-                        SHAPE,
-                        &world.health,
-                        world.now,
-                        black_box(seed),
-                    ))
+                    let mut plan = world.plan(main_rule(), next());
+                    plan.complete(&world.table, &world.health, world.now);
+                    plan
                 });
             });
-            c.bench_with_input(BenchmarkId::new("call", name), &(), |b, ()| {
+            c.bench_function(&format!("call/{name}"), |b| {
                 b.iter(|| {
-                    seed = seed.wrapping_add(1);
-                    let (mut dispatch, attempt) = world.begin(main_rule(), black_box(seed));
+                    let (mut dispatch, attempt) = world.begin(main_rule(), next());
                     if let Some(attempt) = attempt {
                         dispatch.observe(&mut world.health, attempt.id, Outcome::of(Class::Ok), world.now);
                     }

@@ -27,9 +27,9 @@ pub mod time;
 
 pub use dispatch::{Attempt, AttemptId, Dispatch, Step, Tried, Verdict};
 pub use duration::parse_duration;
-pub use health::{Health, KeyState, Slot, Slots, StreamEnd, TargetState, TargetView};
+pub use health::{Headroom, Health, KeyState, Learnt, Slot, Slots, StreamEnd, TargetState, TargetView};
 pub use outcome::{Class, Outcome};
-pub use plan::{Plan, Ranked, Reason, Shape, plan};
+pub use plan::{Affinity, Plan, Ranked, Reason, Score, Shape, plan};
 pub use price::{PicoUsd, Price, Usage};
 pub use router::{CallFacts, Matched, NoMatch, Router, Unmet, unmet};
 pub use secret::Secret;

@@ -4,22 +4,31 @@
 //! 0. Out, before anything is ranked and whatever happens later: where the route's residency does not allow, and what cannot take such a
 //!    call: no tools, no images, no schema; a window or an output that is too small, unless it is so for all, whose own refusal then is the
 //!    answer. What is not known of a model leaves it in; what is not known of a provider's residency does not.
-//! 1. Priorities ascending; inside one, drawn by weight; weight 0 last.
-//! 2. What cannot serve goes behind everything that can, in the same order: down, overloaded, its keys resting or gone. A weight-0
+//! 1. Priorities ascending; inside one, drawn by weight; weight 0 last. Then, where the rule wants it, the cheapest first, the fastest, or
+//!    the less busy of the two that were drawn first; equals stay as they were drawn.
+//! 2. A candidate whose keys have nearly used up their rate goes behind those of its priority that have room. A call that holds items
+//!    which only their origin understands goes to that one first, if it is in the priority.
+//! 3. What cannot serve goes behind everything that can, in the same order: down, overloaded, its keys resting or gone. A weight-0
 //!    candidate whose priority has another that can serve goes behind what can, too.
-//! 3. A slow candidate, and one whose share is growing back and which was not drawn, goes behind the first that is neither. If all are
+//! 4. A slow candidate, and one whose share is growing back and which was not drawn, goes behind the first that is neither. If all are
 //!    slow, the fastest known comes first. So no call moves to a slower target than the one it left.
-//! 4. A candidate that is down or slow and due for a probe keeps its place; the attempt loop asks for the probe when it comes to it.
+//! 5. A candidate that is down or slow and due for a probe keeps its place; the attempt loop asks for the probe when it comes to it.
+//!
+//! While nothing is the matter with any candidate of the first priority, its first is found and no other is ranked: most calls never need
+//! one. [`Plan::complete`] ranks the rest, in the order that it would have had at once.
+
+mod judge;
+mod order;
 
 use crate::{
-    Tick,
-    health::{Bar, Grade, Health, Slots, Standing, View, lane_of},
+    PicoUsd, Tick,
+    health::{Health, Slots, lane_of},
     router::Matched,
-    seed,
-    table::{Breaker, Candidate, ModelFacts, Needs, Residency, Rule, Table, TargetModel},
+    table::{Candidate, Needs, Table, TargetModel},
 };
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::time::Duration;
+use judge::Judge;
 
 /// What of a call matters to its targets.
 #[derive(Clone, Copy, Debug)]
@@ -34,24 +43,43 @@ pub struct Shape<'a> {
     pub needs: Needs,
     /// The longest answer that the caller asks for, tokens.
     pub max_output: Option<u64>,
+    /// What binds it to the target that served its conversation last.
+    pub affinity: Option<Affinity>,
+}
+
+/// What a call has in common with those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Affinity {
+    /// A hash of what a provider's prompt cache would share: the system prompt, the tools and the first message, or the key that the
+    /// caller gave it for that.
+    pub key: u64,
+    /// It holds items that only their origin understands, such as signed thinking.
+    pub bound: bool,
 }
 
 /// A call's candidates, best first. Holds indices into the table that it was made from.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Best first; every candidate that may be tried, those that cannot serve now at the end.
+    /// Best first. The first alone until the plan is [complete](Self::complete); then every candidate that may be tried, those that
+    /// cannot serve now at the end.
     pub ranked: Vec<Ranked>,
-    /// Indices into [`Rule::candidates`] of those that are never tried for this call, and why.
+    /// Indices into [`crate::Rule::candidates`] of those that are never tried for this call, and why. Empty until the plan is complete.
     pub dropped: Vec<(usize, Reason)>,
     pub(crate) matched: Matched,
     pub(crate) slots: Slots,
     pub(crate) lane: usize,
+    pub(crate) affinity: Option<Affinity>,
+    whole: bool,
+    /// Without the model's name, which is in `asked` where a target wants to know it.
+    shape: Shape<'static>,
+    asked: Option<Box<str>>,
+    seed: u64,
 }
 
 /// A candidate in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranked {
-    /// Index into [`Rule::candidates`].
+    /// Index into [`crate::Rule::candidates`].
     pub candidate: usize,
     /// Index into [`Table::targets`].
     pub target: usize,
@@ -60,12 +88,47 @@ pub struct Ranked {
     /// The input window of its model, where known.
     pub(crate) window: Option<u32>,
     pub(crate) reasoning: bool,
+    /// What it is compared by with others of its priority. Known where the rule's balance asks for it, and in a plan that was made whole.
+    pub score: Score,
     /// Lower is tried first.
     pub priority: u32,
     /// Share inside its priority.
     pub weight: u32,
     /// The time that the route's slow rule looks at.
     latency: Option<Duration>,
+    /// Its keys have nearly used up their rate.
+    near: bool,
+}
+
+/// What a candidate is compared by. What is not known is never zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// What the call is expected to cost.
+    pub cost: Option<PicoUsd>,
+    /// How long it is expected to take: to the first content, and on for each token.
+    pub time: Option<Duration>,
+    /// Median time to first content; the whole of a unary answer.
+    pub first_content: Option<Duration>,
+    /// Median time per token of a stream.
+    pub per_token: Option<Duration>,
+    /// Tokens that the answer is expected to have.
+    pub output_tokens: u64,
+    /// The share of the prompt, in millionths, that the provider's cache is expected to hold.
+    pub cached_ppm: u32,
+    /// Attempts that have neither failed nor brought content yet.
+    pub in_flight: u32,
+    /// What is left of the rate of the key that has most left, in millionths.
+    pub headroom_ppm: Option<u32>,
+    /// The call's items are from there.
+    pub bound: bool,
+    /// The share, in millionths, that it gets of what would come to it: less than all after trouble.
+    pub share_ppm: u32,
+    /// Not asked for a minute, and this call finds out how it is.
+    pub refreshed: bool,
+    /// Known, but not of late; or asked, and nothing came.
+    stale: bool,
+    /// How long the oldest attempt in flight has waited.
+    waited: Duration,
 }
 
 /// Why a candidate is where it is.
@@ -79,6 +142,8 @@ pub enum Reason {
     Returning,
     /// Demoted: over the route's latency threshold.
     Slow,
+    /// Demoted: its keys have nearly used up their rate, and another of its priority has room.
+    NearLimit,
     /// Demoted: weight 0, and another of its priority can serve.
     Standby,
     /// Behind: it fails or hangs.
@@ -113,6 +178,7 @@ impl Reason {
             Self::Probe => "probe",
             Self::Returning => "returning",
             Self::Slow => "slow",
+            Self::NearLimit => "near_limit",
             Self::Standby => "standby",
             Self::Open => "open",
             Self::Overloaded => "overloaded",
@@ -131,7 +197,7 @@ impl Reason {
     /// Which of the three parts of the list: can serve; could, were the others gone; cannot.
     fn part(self) -> u8 {
         match self {
-            Self::Kept | Self::Probe | Self::Returning | Self::Slow => 0,
+            Self::Kept | Self::Probe | Self::Returning | Self::Slow | Self::NearLimit => 0,
             Self::Standby => 1,
             Self::Open | Self::Overloaded => 2,
             Self::Cooling => 3,
@@ -147,186 +213,62 @@ impl Reason {
     }
 }
 
-/// Ranks the candidates of a matched rule. The same arguments give the same plan.
+/// Ranks the candidates of a matched rule, as far as a call without trouble needs them. The same arguments give the same plan.
 pub fn plan(table: &Table, slots: &Slots, matched: Matched, shape: Shape<'_>, health: &Health, now: Tick, seed: u64) -> Plan {
-    let lane = lane_of(shape);
-    let route = table.routes.get(matched.route);
-    let rule = route.and_then(|route| route.rules.get(matched.rule));
-    let candidates = rule.map(|rule: &Rule| rule.candidates.as_slice()).unwrap_or_default();
-    let breaker = route.map(|route| route.breaker).unwrap_or_default();
-    let judge = Judge {
-        table,
-        slots,
-        health,
-        breaker: &breaker,
-        shape,
-        lane,
-        now,
-        seed,
+    let judge = Judge::new(table, slots, matched, shape, health, now, seed);
+    let head = judge.head();
+    let by_name = |candidate: &Candidate| {
+        let target = table.targets.get(candidate.target);
+        target.is_some_and(|target| matches!(target.model, TargetModel::AsAsked { .. }))
     };
-    let residency = route.and_then(|route| route.residency.as_ref());
-    let mut dropped = Vec::new();
-    let suits = |at: usize, too_small: bool, dropped: &mut Vec<(usize, Reason)>| {
-        let unfit = candidates
-            .get(at)
-            .and_then(|candidate| judge.unfit(candidate.target, residency, too_small));
-        dropped.extend(unfit.map(|reason| (at, reason)));
-        unfit.is_none()
-    };
-    let mut ranked: Vec<Ranked> = Vec::with_capacity(candidates.len());
-    for too_small in [true, false] {
-        dropped.clear();
-        let fitting = candidates.iter().enumerate().filter(|(at, _)| suits(*at, too_small, &mut dropped));
-        ranked.extend(fitting.map(|(at, candidate)| judge.look(at, candidate)));
-        // Too small for all: whoever is asked will say so better than we can.
-        if !ranked.is_empty() || dropped.is_empty() {
-            break;
-        }
-    }
-    ranked.sort_by_key(|one| one.priority);
-    for same in ranked.chunk_by_mut(|a, b| a.priority == b.priority) {
-        draw(same, seed);
-        stand_by(same);
-    }
-    ranked.sort_by_key(|one| one.reason.part());
-    demote(&mut ranked);
-    Plan {
-        ranked,
-        dropped,
+    let mut plan = Plan {
+        whole: head.is_none(),
+        ranked: head.map_or_else(Vec::new, |head| vec![head]),
+        dropped: Vec::new(),
         matched,
         slots: slots.clone(),
-        lane,
+        lane: lane_of(shape),
+        affinity: shape.affinity,
+        asked: judge.candidates().iter().any(by_name).then(|| shape.model.into()),
+        shape: Shape { model: "", ..shape },
+        seed,
+    };
+    if plan.whole {
+        (plan.ranked, plan.dropped) = judge.all();
     }
+    plan
 }
 
-struct Judge<'a> {
-    table: &'a Table,
-    slots: &'a Slots,
-    health: &'a Health,
-    breaker: &'a Breaker,
-    shape: Shape<'a>,
-    lane: usize,
-    now: Tick,
-    seed: u64,
-}
-
-impl Judge<'_> {
-    fn look(&self, at: usize, candidate: &Candidate) -> Ranked {
-        let facts = self.facts(candidate.target);
-        let reasoning = facts.is_some_and(|facts| facts.reasoning);
-        let view = View {
-            breaker: self.breaker,
-            lane: self.lane,
-            reasoning,
-        };
-        let standing = self.health.standing(self.slots, candidate.target, view, self.now);
-        Ranked {
-            candidate: at,
-            target: candidate.target,
-            reason: self.reason(at, candidate.target, &standing),
-            window: facts.and_then(|facts| facts.context_window),
-            reasoning,
-            priority: candidate.priority,
-            weight: candidate.weight,
-            latency: standing.latency,
+impl Plan {
+    /// Ranks every candidate, by what is known `now`. `table` must be the one that the plan was made from.
+    pub fn complete(&mut self, table: &Table, health: &Health, now: Tick) {
+        if !self.whole {
+            (self.ranked, self.dropped) = self.rank(table, health, now);
+            self.whole = true;
         }
     }
 
-    fn reason(&self, at: usize, target: usize, standing: &Standing) -> Reason {
-        let keys = self.health.bars(self.slots, target, self.now).min();
-        match (keys, standing.grade) {
-            (None | Some(Bar::Never), _) if self.slots.pending(target) => Reason::KeyPending,
-            (None | Some(Bar::Never), _) => Reason::KeyRefused,
-            (Some(Bar::Until(_)), _) => Reason::Cooling,
-            (Some(Bar::Free), Grade::Overloaded(_)) => Reason::Overloaded,
-            (Some(Bar::Free), Grade::Down | Grade::Slow) if standing.due => Reason::Probe,
-            (Some(Bar::Free), Grade::Down) => Reason::Open,
-            (Some(Bar::Free), Grade::Slow) => Reason::Slow,
-            (Some(Bar::Free), Grade::Up) if seed::below(self.seed, !(at as u64), 1_000_000) >= standing.share => Reason::Returning,
-            (Some(Bar::Free), Grade::Up) => Reason::Kept,
-        }
-    }
-
-    /// Why the call must not or cannot go to `target` at all; `too_small` = what is too small for it counts.
-    fn unfit(&self, target: usize, residency: Option<&Residency>, too_small: bool) -> Option<Reason> {
-        if let Some(residency) = residency {
-            let found = self.table.targets.get(target);
-            let provider = found.and_then(|target| self.table.providers.get(target.provider));
-            if !provider.is_some_and(|provider| residency.allows(provider)) {
-                return Some(Reason::Residency);
-            }
-        }
-        let facts = self.facts(target)?;
-        let needs = self.shape.needs;
-        let lacks = |needed: bool, known: Option<bool>| needed && known == Some(false);
-        let less = |asked: u64, known: Option<u32>| too_small && known.is_some_and(|known| asked > u64::from(known));
-        if lacks(needs.tools, facts.tools) {
-            Some(Reason::Tools)
-        } else if lacks(needs.vision, facts.vision) {
-            Some(Reason::Vision)
-        } else if lacks(needs.json_schema, facts.json_schema) {
-            Some(Reason::JsonSchema)
-        } else if less(u64::from(self.shape.prompt_tokens), facts.context_window) {
-            Some(Reason::Window)
-        } else if less(self.shape.max_output.unwrap_or(0), facts.max_output) {
-            Some(Reason::MaxOutput)
-        } else {
-            None
-        }
-    }
-
-    fn facts(&self, target: usize) -> Option<&ModelFacts> {
-        match &self.table.targets.get(target)?.model {
-            TargetModel::Fixed { facts, .. } => Some(facts),
-            TargetModel::AsAsked { facts } => facts.get(self.shape.model),
-        }
-    }
-}
-
-/// Draws one after another without putting back, so that those who cannot serve leave the shares among the others as they are.
-fn draw(mut rest: &mut [Ranked], seed: u64) {
-    loop {
-        let total = rest.iter().map(|one| u64::from(one.weight)).sum();
-        let mut left = seed::below(seed, rest.len() as u64, total);
-        let drawn = rest.iter().position(|one| {
-            let weight = u64::from(one.weight);
-            let here = left < weight;
-            left = left.saturating_sub(weight);
-            here
-        });
-        // Nothing is drawn where all that is left has no weight.
-        let Some(head) = drawn.and_then(|at| rest.get_mut(..=at)) else {
+    /// The same behind the first candidate, which has been tried and stays where it is.
+    pub(crate) fn complete_behind_first(&mut self, table: &Table, health: &Health, now: Tick) {
+        let Some(first) = self.ranked.first().copied().filter(|_| !self.whole) else {
             return;
         };
-        head.rotate_right(1);
-        let Some((_, tail)) = rest.split_first_mut() else { return };
-        rest = tail;
+        self.complete(table, health, now);
+        self.ranked.retain(|one| one.candidate != first.candidate);
+        self.ranked.insert(0, first);
     }
-}
 
-fn stand_by(same: &mut [Ranked]) {
-    let serves = |one: &Ranked| matches!(one.reason, Reason::Kept | Reason::Returning | Reason::Slow);
-    if same.iter().any(|one| one.weight > 0 && serves(one)) {
-        for one in same.iter_mut().filter(|one| one.weight == 0 && one.reason.part() == 0) {
-            one.reason = Reason::Standby;
-        }
+    /// The first candidate, while it is the only one that is ranked.
+    pub(crate) fn head(&self) -> Option<&Ranked> {
+        self.ranked.first().filter(|_| !self.whole)
     }
-}
 
-/// Puts the first that is well before the slow and the returning ones that precede it.
-fn demote(ranked: &mut [Ranked]) {
-    let can_serve = || ranked.iter().take_while(|one| one.reason.part() == 0);
-    let find = |reason: Reason| can_serve().position(|one| one.reason == reason);
-    let better = find(Reason::Kept).or_else(|| find(Reason::Returning)).or_else(|| {
-        let slow = can_serve().enumerate().filter(|(_, one)| one.reason == Reason::Slow);
-        slow.min_by_key(|(_, one)| one.latency).map(|(at, _)| at)
-    });
-    let worse = can_serve().position(|one| matches!(one.reason, Reason::Slow | Reason::Returning));
-    if let (Some(better), Some(worse)) = (better, worse)
-        && worse < better
-        && let Some(stretch) = ranked.get_mut(worse..=better)
-    {
-        stretch.rotate_right(1);
+    fn rank(&self, table: &Table, health: &Health, now: Tick) -> (Vec<Ranked>, Vec<(usize, Reason)>) {
+        let shape = Shape {
+            model: self.asked.as_deref().unwrap_or(""),
+            ..self.shape
+        };
+        Judge::new(table, &self.slots, self.matched, shape, health, now, self.seed).all()
     }
 }
 

@@ -402,6 +402,12 @@ pub enum Balance {
     /// By weight.
     #[default]
     Weighted,
+    /// The least expected cost first; what has no known price last.
+    Cheapest,
+    /// The least expected time first; what is not known, or not of late, is found out.
+    Fastest,
+    /// The less busy, for its weight, of two that are drawn.
+    LeastBusy,
 }
 
 /// The four clocks and the whole.

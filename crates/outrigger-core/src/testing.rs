@@ -1,8 +1,8 @@
 //! Tables for tests.
 
 use crate::{
-    Attempts, Auth, Balance, Breaker, Candidate, DataPolicy, Dialect, Match, ModelFacts, ModelPattern, Origin, Provider, Quirks, RingKey,
-    Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Tick, Timeouts,
+    Attempts, Auth, Balance, Breaker, Candidate, DataPolicy, Dialect, Match, ModelFacts, ModelPattern, Origin, PicoUsd, Price, Provider,
+    Quirks, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Tick, Timeouts,
 };
 use alloc::{
     format,
@@ -151,6 +151,17 @@ pub(crate) fn slow(of: SlowOf, threshold: Duration) -> Breaker {
             threshold,
         }),
         error_rate_ppm: None,
+    }
+}
+
+/// So many dollars per million tokens of the prompt, four times that for the answer, a tenth for what is cached.
+pub(crate) fn price(dollars: u64) -> Price {
+    let each = PicoUsd(dollars * 1_000_000);
+    Price {
+        input: each,
+        output: PicoUsd(each.0 * 4),
+        cached_read: Some(PicoUsd(each.0 / 10)),
+        cache_write: None,
     }
 }
 

@@ -190,12 +190,24 @@ impl Dispatch {
                 probe: before.attempt.probe,
             };
             // Another request may have learnt better of the key in the meantime.
-            if health.bars(&self.plan.slots, before.attempt.target, now).nth(pair.key) == Some(Bar::Free) {
+            if health
+                .bars(&self.plan.slots, before.attempt.target, now)
+                .nth(pair.key)
+                .is_some_and(Bar::open)
+            {
                 return self.send(table, health, pair, true, now);
             }
         }
         if self.running().is_some() {
             return self.watch(health, now);
+        }
+        if let Some(pair) = self.calm(health, now) {
+            return self.send(table, health, pair, false, now);
+        }
+        if self.tried.is_empty() {
+            self.plan.complete(table, health, now);
+        } else {
+            self.plan.complete_behind_first(table, health, now);
         }
         if self.counted >= self.attempts.max.max(1) {
             return self.give_up(health, now);
@@ -310,6 +322,7 @@ impl Dispatch {
         let Some(slot) = self.plan.slots.slot(ranked.target, pair.key, self.plan.lane, pair.probe, now) else {
             return self.give_up(health, now);
         };
+        let slot = slot.of(self.plan.affinity.map(|affinity| affinity.key));
         let patience = health.patience(&self.plan.slots, ranked.target, self.view(&ranked), now);
         let cut = pair.probe.then(|| now.after(patience.saturating_mul(2)));
         health.begin(&slot, cut, now);

@@ -38,6 +38,15 @@ enum Hope {
 }
 
 impl Dispatch {
+    /// The common call: nothing was the matter with the first candidate or any of its priority, and nothing is with it now.
+    pub(super) fn calm(&self, health: &mut Health, now: Tick) -> Option<Pair> {
+        let head = self.plan.head().filter(|_| self.tried.is_empty())?;
+        let standing = health.review(&self.plan.slots, head.target, self.view(head), now);
+        let key = self.free_key(health, head, now)?;
+        let (rank, probe) = (0, false);
+        (standing.grade == Grade::Up).then_some(Pair { rank, key, probe })
+    }
+
     /// The best pair that was not tried and can be sent now. While any target can serve, those that are down get nothing but probes,
     /// and no probe takes the last attempt. When none can, the first by rank that is down is better than an instant error.
     pub(super) fn untried(&self, health: &mut Health, now: Tick) -> Option<Pair> {
@@ -48,14 +57,9 @@ impl Dispatch {
         for (rank, ranked) in self.plan.ranked.iter().enumerate().filter(|(_, ranked)| self.fits(ranked)) {
             let standing = health.review(&self.plan.slots, ranked.target, self.view(ranked), now);
             let up = matches!(standing.grade, Grade::Up | Grade::Slow);
-            serving += u32::from(up && health.bars(&self.plan.slots, ranked.target, now).any(|bar| bar == Bar::Free));
+            serving += u32::from(up && health.bars(&self.plan.slots, ranked.target, now).any(Bar::open));
             let Some(key) = self.free_key(health, ranked, now) else { continue };
             let pair = |probe| Pair { rank, key, probe };
-            // The common call: nothing has been tried and nothing is wrong with any target, so none behind the first is better. (Where
-            // something is wrong, each is looked at: that is what starts its way back.)
-            if self.tried.is_empty() && standing.grade == Grade::Up && self.plan.ranked.iter().all(|one| one.reason == Reason::Kept) {
-                return Some(pair(false));
-            }
             // A probe must leave as much time for what comes after it.
             let patience = || health.patience(&self.plan.slots, ranked.target, self.view(ranked), now);
             let may_probe = standing.due && spare && self.deadline >= now.after(patience().saturating_mul(4));
@@ -94,7 +98,7 @@ impl Dispatch {
     pub(super) fn again(&self, health: &Health, pause: Tick, now: Tick) -> Option<(Tick, Pair)> {
         let standing = |ranked: &Ranked| health.standing(&self.plan.slots, ranked.target, self.view(ranked), now);
         let fitting = || self.plan.ranked.iter().enumerate().filter(|(_, ranked)| self.fits(ranked));
-        let free = |ranked: &Ranked| health.bars(&self.plan.slots, ranked.target, now).any(|bar| bar == Bar::Free);
+        let free = |ranked: &Ranked| health.bars(&self.plan.slots, ranked.target, now).any(Bar::open);
         let serving = fitting().any(|(_, ranked)| matches!(standing(ranked).grade, Grade::Up | Grade::Slow) && free(ranked));
         let spread = u64::try_from(SPREAD.as_micros()).unwrap_or(u64::MAX);
         let mut best: Option<((Tick, usize), Pair)> = None;
@@ -111,7 +115,7 @@ impl Dispatch {
                 }
                 let told = match bar {
                     Bar::Never => continue,
-                    Bar::Free => open_from,
+                    Bar::Free | Bar::Near => open_from,
                     Bar::Until(until) => until.max(open_from),
                 };
                 // Those who wait for the same time do not all come at it.
@@ -134,7 +138,7 @@ impl Dispatch {
             let grade = health.standing(&self.plan.slots, ranked.target, self.view(ranked), now).grade;
             let from = if let Grade::Overloaded(until) = grade { until } else { now };
             health.bars(&self.plan.slots, ranked.target, now).filter_map(move |bar| match bar {
-                Bar::Free => Some(from),
+                Bar::Free | Bar::Near => Some(from),
                 Bar::Until(until) => Some(until.max(from)),
                 Bar::Never => None,
             })
@@ -172,24 +176,30 @@ impl Dispatch {
     /// the pause before a call is repeated.
     fn standing_by(&self, health: &Health, ranked: &Ranked, now: Tick) -> bool {
         let mut bars = health.bars(&self.plan.slots, ranked.target, now).enumerate();
-        bars.any(|(key, bar)| bar == Bar::Free && self.plan.slots.weight(ranked.target, key) > 0)
+        bars.any(|(key, bar)| bar.open() && self.plan.slots.weight(ranked.target, key) > 0)
     }
 
-    /// An untried key that may be sent, drawn by weight.
+    /// An untried key that may be sent, drawn by weight: of those with room in their rate, if there are any.
     fn free_key(&self, health: &Health, ranked: &Ranked, now: Tick) -> Option<usize> {
         let tried = |key: usize| self.tried.iter().any(|tried| tried.is(ranked.target, key));
         let weight = |key| u64::from(self.plan.slots.weight(ranked.target, key));
         let standing_by = self.standing_by(health, ranked, now);
-        let free = || {
+        let within = |most: Bar| {
             let bars = health.bars(&self.plan.slots, ranked.target, now).enumerate();
-            bars.filter(|(key, bar)| *bar == Bar::Free && !tried(*key)).map(|(key, _)| key)
+            bars.filter(move |(key, bar)| *bar <= most && !tried(*key)).map(|(key, _)| key)
         };
         if !standing_by {
             // Of those that stand by the first is the best.
-            return free().next();
+            return within(Bar::Free).next().or_else(|| within(Bar::Near).next());
         }
-        let mut left = seed::below(self.seed, self.tried.len() as u64, free().map(weight).sum());
-        free().find(|key| {
+        let roomy = within(Bar::Free).map(weight).sum();
+        let (most, total) = if roomy > 0 {
+            (Bar::Free, roomy)
+        } else {
+            (Bar::Near, within(Bar::Near).map(weight).sum())
+        };
+        let mut left = seed::below(self.seed, self.tried.len() as u64, total);
+        within(most).find(|key| {
             let here = left < weight(*key);
             left = left.saturating_sub(weight(*key));
             here

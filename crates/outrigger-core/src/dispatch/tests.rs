@@ -7,6 +7,7 @@ use crate::{
 };
 use alloc::{vec, vec::Vec};
 
+mod first;
 mod incidents;
 mod properties;
 
@@ -16,6 +17,7 @@ pub(super) const SHAPE: Shape<'static> = Shape {
     prompt_tokens: 100,
     needs: crate::Needs::NONE,
     max_output: None,
+    affinity: None,
 };
 const DEADLINE: Tick = Tick(60_000_000);
 
@@ -193,6 +195,7 @@ fn nothing_is_sent_after_commit_and_what_else_runs_is_cancelled() {
         probe: false,
     };
     let table = request.world.table.clone();
+    request.dispatch.plan.complete_behind_first(&table, &request.world.health, at(5));
     request.dispatch.send(&table, &mut request.world.health, pair, false, at(5));
     request
         .dispatch
@@ -505,6 +508,59 @@ fn keys_share_by_weight_and_a_provider_without_keys_has_none() {
     };
     let mut world = World::new(&[keyless]);
     assert_eq!(world.request(at(0), DEADLINE).send(at(0)).key, None);
+}
+
+#[test]
+fn keys_with_room_come_first_by_weight_and_those_near_their_limit_after_them() {
+    let mut specs = chain(1);
+    (specs[0].keys, specs[0].standby) = (3, 1);
+    let mut world = World::new(&specs);
+    for (key, weight) in world.table.providers[0].ring.iter_mut().zip([1, 3, 9, 0]) {
+        key.weight = weight;
+    }
+    world.slots = world.health.attach(&world.table, &|_| false, at(0));
+    let near = |world: &mut World, key| {
+        let slot = world.slots.slot(0, key, 1, false, at(0)).unwrap();
+        let headroom = Some(crate::Headroom {
+            remaining_ppm: 99_999,
+            resets: Some(at(9_000)),
+        });
+        world.health.learn(slot, crate::Learnt { usage: None, headroom }, at(0));
+    };
+    let shares = |world: &mut World, now| {
+        let mut counts = [0i32; 4];
+        for seed in 0..2_000 {
+            let matched = Matched { route: 0, rule: 0 };
+            let plan = plan(&world.table, &world.slots, matched, SHAPE, &world.health, now, seed);
+            let mut dispatch = Dispatch::new(plan, Attempts::default(), Breaker::default(), DEADLINE, seed);
+            let Step::Send(attempt) = dispatch.next(&world.table, &mut world.health, now) else {
+                panic!()
+            };
+            counts[attempt.key.unwrap()] += 1;
+            dispatch.abandon(&mut world.health, now);
+        }
+        counts
+    };
+    near(&mut world, 2);
+    let counts = shares(&mut world, at(1));
+    assert!((counts[0] - 500).abs() < 100 && counts[2] == 0 && counts[3] == 0, "{counts:?}");
+    let mut request = world.request(at(1), DEADLINE);
+    let mut keys = Vec::new();
+    for _ in 0..4 {
+        keys.push(request.send(at(1)).key.unwrap());
+        request.end(Class::RateLimited, at(1));
+    }
+    keys[..2].sort_unstable();
+    assert_eq!(keys, [0, 1, 2, 3], "near its limit it is still better than one that stands by");
+    let mut world = World::new(&specs);
+    for key in 0..3 {
+        near(&mut world, key);
+    }
+    let counts = shares(&mut world, at(1));
+    assert!(
+        counts[..3].iter().all(|count| *count > 500) && counts[3] == 0,
+        "as without a word: {counts:?}"
+    );
 }
 
 /// One key with weight and one that stands by, at the only target.

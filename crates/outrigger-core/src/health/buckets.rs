@@ -20,6 +20,8 @@ const WINDOW: u32 = 60;
 const STRETCHED: u32 = 600;
 /// Samples below which the window stretches; also what it takes to know a quantile's tail.
 pub(super) const NEEDED: u32 = 20;
+/// Samples from which a time is known rather than guessed.
+const KNOWN: u32 = 3;
 /// Most seconds that are kept.
 const SECONDS: usize = 64;
 /// Most samples that are kept of one second.
@@ -136,6 +138,31 @@ impl Samples {
         } else {
             0
         }
+    }
+
+    /// The median, and whether it is of late: of the last minute alone, if that saw anything to speak of, so that what a seldom asked
+    /// target once was does not outweigh what it has become.
+    pub(super) fn pace(&self, now: Tick) -> Option<(Duration, bool)> {
+        let from = second(now).saturating_sub(WINDOW);
+        let recent = || self.seconds.iter().rev().take_while(|second| second.at >= from);
+        let mut seen = 0;
+        for second in recent() {
+            seen += second.seen;
+            if seen >= NEEDED {
+                return self.quantile(500_000, now).map(|median| (median, true));
+            }
+        }
+        if seen < KNOWN {
+            let known = self.count(now) >= KNOWN;
+            return known.then(|| self.quantile(500_000, now)).flatten().map(|median| (median, false));
+        }
+        let mut times: Vec<u32> = recent()
+            .flat_map(|second| second.kept.iter().take(second.seen as usize))
+            .copied()
+            .collect();
+        times.sort_unstable();
+        let median = times.get(times.len().div_ceil(2).saturating_sub(1))?;
+        Some((Duration::from_micros(u64::from(*median)), true))
     }
 
     /// The quantile at `ppm` millionths.

@@ -6,6 +6,7 @@
 //! keys has only the pair, which then plays the key; as no new configuration would ever bring it another key, a refusal bars it for a
 //! growing time instead of for good.
 
+use super::Headroom;
 use crate::{Class, Tick};
 use core::time::Duration;
 
@@ -17,16 +18,30 @@ const LONGEST: Duration = Duration::from_hours(24);
 const REST: Duration = Duration::from_secs(1);
 /// Longest such rest.
 const REST_MAX: Duration = Duration::from_mins(1);
+/// What is left of a rate, in millionths, below which it is nearly used up.
+const NEAR: u32 = 100_000;
+/// How long that is believed where no time was told, and at most where one was.
+const NEAR_UNTOLD: Duration = Duration::from_secs(10);
+const NEAR_MAX: Duration = Duration::from_mins(10);
 
 /// When a pair may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bar {
     /// Now.
     Free,
+    /// Now, though its rate is nearly used up.
+    Near,
     /// From then on.
     Until(Tick),
     /// Not with this configuration.
     Never,
+}
+
+impl Bar {
+    /// Whether that is now.
+    pub(crate) fn open(self) -> bool {
+        self <= Self::Near
+    }
 }
 
 /// What follows the key's id.
@@ -42,9 +57,22 @@ pub(super) struct Pair {
     pub(super) until: Tick,
     pub(super) in_flight: u32,
     rests: u32,
+    /// What is left of its rate, and how long that holds.
+    left: Option<(u32, Tick)>,
 }
 
 impl Pair {
+    /// The provider says how much of the rate is left.
+    pub(super) fn left(&mut self, headroom: Headroom, now: Tick) {
+        let until = headroom.resets.unwrap_or(now.after(NEAR_UNTOLD)).min(now.after(NEAR_MAX));
+        self.left = Some((headroom.remaining_ppm, until));
+    }
+
+    /// What is left of the rate, in millionths, as far as that still holds.
+    pub(super) fn headroom(&self, now: Tick) -> Option<u32> {
+        self.left.filter(|(_, until)| *until > now).map(|(left, _)| left)
+    }
+
     /// Takes an outcome in. `key` is absent for a provider without keys.
     pub(super) fn learn(&mut self, key: Option<&mut Key>, class: Class, told: Option<Tick>, now: Tick) {
         let told = told.map(|until| until.min(now.after(LONGEST)));
@@ -81,7 +109,13 @@ impl Pair {
             return Bar::Never;
         }
         let until = self.until.max(key.map_or(Tick(0), |key| key.spent_until));
-        if until > now { Bar::Until(until) } else { Bar::Free }
+        if until > now {
+            Bar::Until(until)
+        } else if self.headroom(now).is_some_and(|left| left < NEAR) {
+            Bar::Near
+        } else {
+            Bar::Free
+        }
     }
 }
 

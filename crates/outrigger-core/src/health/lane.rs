@@ -3,6 +3,7 @@
 
 use super::{
     buckets::{MEMORY, NEEDED, Samples},
+    learnt::Mean,
     probation::{Probation, Returned},
 };
 use crate::{
@@ -58,7 +59,9 @@ pub(super) struct Lane {
     /// The whole of a stream.
     total: Samples,
     /// Between the tokens of a stream.
-    per_token: Samples,
+    pub(super) per_token: Samples,
+    /// Tokens of an answer.
+    pub(super) output: Mean,
     /// Start times of the attempts in flight, oldest first.
     waiting: VecDeque<Tick>,
     /// The latest start of an attempt that finished in time: whatever started before it has been overtaken.
@@ -148,6 +151,11 @@ impl Lane {
         let first = self.waiting.partition_point(|start| Some(*start) <= self.overtaken);
         let rest = self.waiting.iter().skip(first).take(OVERDUE);
         rest.take_while(|start| now.since(**start) > patience).count()
+    }
+
+    /// How long the oldest attempt in flight has waited.
+    pub(super) fn waited(&self, now: Tick) -> Duration {
+        self.waiting.front().map_or(Duration::ZERO, |start| now.since(*start))
     }
 
     /// The time that `rule` looks at; `None` = not known well enough to judge.

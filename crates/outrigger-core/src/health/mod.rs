@@ -6,24 +6,28 @@
 //! | place (origin, path) and model | outcomes, times, attempts in flight, the way back | `site` |
 //! | that and key id | in flight, rate limit | `keys` |
 //! | key id | refused, money spent | `keys` |
+//! | conversation | where it was served last, what the cache held of it | `affinity` |
 //!
 //! A key id contains the version of the key's bytes, so a rotated key starts clean. Two tables that name the same target and key mean the
 //! same entry: a reload forgets nothing. What no table has named for ten minutes is dropped, and of more than 1,024 such entries the
 //! oldest at once.
 //!
 //! *Size.* A target takes at most 24 series of 5 KiB and 6 lists of 4,096 start times, and that only with every kind of call at
-//! hundreds a second; one that serves short streams takes some 15 KiB. A key takes under 100 bytes.
+//! hundreds a second; one that serves short streams takes some 15 KiB. A key takes under 100 bytes. Conversations take 160 KiB once any is remembered, however many there are.
 
+mod affinity;
 mod arena;
 mod buckets;
 mod keys;
 mod lane;
+mod learnt;
 mod probation;
 mod site;
 mod view;
 
 pub(crate) use keys::Bar;
 pub(crate) use lane::{REASONING, lane_of};
+pub use learnt::{Headroom, Learnt};
 pub(crate) use site::{Grade, Standing, View};
 pub use view::{KeyState, TargetState, TargetView};
 
@@ -31,6 +35,7 @@ use crate::{
     Class, Outcome, Tick,
     table::{Origin, Table, TargetModel},
 };
+use affinity::Memory;
 use alloc::{string::String, sync::Arc, vec::Vec};
 use arena::{Arena, Id};
 use core::time::Duration;
@@ -43,6 +48,7 @@ pub struct Health {
     sites: Arena<Place, Site>,
     pairs: Arena<(Id, Option<Id>), Pair>,
     keys: Arena<String, Key>,
+    memory: Memory,
     attached: u64,
 }
 
@@ -87,6 +93,8 @@ pub struct Slot {
     lane: usize,
     started: Tick,
     probe: bool,
+    /// The conversation that it serves.
+    affinity: Option<u64>,
 }
 
 /// How a stream ended that had been committed.
@@ -113,6 +121,7 @@ impl Health {
             sites: Arena::new(),
             pairs: Arena::new(),
             keys: Arena::new(),
+            memory: Memory::default(),
             attached: 0,
         }
     }
@@ -225,6 +234,9 @@ impl Health {
             };
             site.end(view, &end, now);
         }
+        if let (Class::Ok, Some(key)) = (outcome.class, slot.affinity) {
+            self.memory.remember(key, slot.site, now);
+        }
         let key = slot.key.and_then(|key| self.keys.touch(key, now));
         if let Some(pair) = self.pairs.touch(slot.pair, now) {
             pair.in_flight = pair.in_flight.saturating_sub(1);
@@ -253,6 +265,13 @@ impl Health {
     }
 }
 
+impl Slot {
+    /// The same for a call of that conversation.
+    pub(crate) fn of(self, affinity: Option<u64>) -> Self {
+        Self { affinity, ..self }
+    }
+}
+
 impl Slots {
     /// The slot of an attempt; `key` counts along the ring and is 0 for a provider without keys.
     pub(crate) fn slot(&self, target: usize, key: usize, lane: usize, probe: bool, now: Tick) -> Option<Slot> {
@@ -264,6 +283,7 @@ impl Slots {
             lane,
             started: now,
             probe,
+            affinity: None,
         })
     }
 

@@ -446,6 +446,7 @@ fn lanes_keep_short_and_long_streamed_and_whole_apart() {
                 prompt_tokens,
                 needs: crate::Needs::NONE,
                 max_output: None,
+                affinity: None,
             };
             assert_eq!(lane_of(shape), 2 * class + usize::from(stream), "{prompt_tokens}");
         }

@@ -1,9 +1,12 @@
 use super::*;
 use crate::{
-    Class, ModelFacts, Needs, Outcome, Residency, SlowOf,
+    Breaker, Class, ModelFacts, Needs, Outcome, Residency, SlowOf,
+    health::View,
     testing::{Spec, at, chain, ms, slow, table},
 };
 use alloc::{string::ToString, vec, vec::Vec};
+
+mod balance;
 
 const MATCHED: Matched = Matched { route: 0, rule: 0 };
 const SHAPE: Shape<'static> = Shape {
@@ -12,6 +15,7 @@ const SHAPE: Shape<'static> = Shape {
     prompt_tokens: 100,
     needs: crate::Needs::NONE,
     max_output: None,
+    affinity: None,
 };
 
 struct World {
@@ -28,7 +32,8 @@ impl World {
     }
 
     fn order(&self, now: Tick, seed: u64) -> Vec<(usize, Reason)> {
-        let plan = plan(&self.table, &self.slots, MATCHED, SHAPE, &self.health, now, seed);
+        let mut plan = plan(&self.table, &self.slots, MATCHED, SHAPE, &self.health, now, seed);
+        plan.complete(&self.table, &self.health, now);
         plan.ranked.iter().map(|ranked| (ranked.target, ranked.reason)).collect()
     }
 
@@ -224,7 +229,8 @@ fn a_match_of_another_table_plans_nothing() {
 
 /// Of a call that needs `shape`: the candidates that may be tried, and why the others may not.
 fn fitting(world: &World, shape: Shape<'_>) -> (Vec<usize>, Vec<(usize, Reason)>) {
-    let plan = plan(&world.table, &world.slots, MATCHED, shape, &world.health, at(0), 1);
+    let mut plan = plan(&world.table, &world.slots, MATCHED, shape, &world.health, at(0), 1);
+    plan.complete(&world.table, &world.health, at(0));
     let mut tried: Vec<usize> = plan.ranked.iter().map(|ranked| ranked.candidate).collect();
     tried.sort_unstable();
     (tried, plan.dropped)

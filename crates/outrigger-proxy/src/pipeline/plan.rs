@@ -73,6 +73,7 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         prompt_tokens: ledger.prompt_tokens,
         needs,
         max_output: scan.max_tokens,
+        affinity: None,
     };
     let seed = ledger.id.seed();
     let ranked = outrigger_core::plan(&snapshot.table, &snapshot.slots, matched, shape, &app.health(), now, seed);

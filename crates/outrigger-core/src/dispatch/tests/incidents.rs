@@ -3,7 +3,7 @@
 
 use super::{SHAPE, at, chain, table};
 use crate::{
-    Attempts, Breaker, Class, Dispatch, Health, Matched, Outcome, Slots, SlowOf, Step, Table, Tick, Verdict,
+    Attempts, Balance, Breaker, Class, Dispatch, Health, Matched, Outcome, Slots, SlowOf, Step, Table, Tick, Verdict,
     plan::plan,
     testing::{Spec, ms, slow},
 };
@@ -45,12 +45,13 @@ struct World<'a> {
 
 /// A call each `gap` ms for `length` ms, to the first of two.
 fn run(breaker: Breaker, gap: u64, length: u64, incident: core::ops::Range<u64>, provider: Provider) -> Seen {
-    run_among(&chain(2), breaker, gap, length, incident, provider)
+    let mut table = table(&chain(2));
+    table.routes[0].breaker = breaker;
+    run_on(table, gap, length, incident, provider)
 }
 
-fn run_among(specs: &[Spec], breaker: Breaker, gap: u64, length: u64, incident: core::ops::Range<u64>, provider: Provider) -> Seen {
-    let mut table = table(specs);
-    table.routes[0].breaker = breaker;
+fn run_on(table: Table, gap: u64, length: u64, incident: core::ops::Range<u64>, provider: Provider) -> Seen {
+    let breaker = table.routes[0].breaker;
     let mut health = Health::new();
     let slots = health.attach(&table, &|_| false, at(0));
     let mut world = World {
@@ -207,7 +208,16 @@ fn a_silent_hang_after_a_healthy_minute_takes_ten_calls_at_most_probes_apart() {
     // Twenty calls a second. The slower a provider usually is, the longer its silence means nothing.
     let providers: [Provider; 3] = [
         &|target, now| (if target == 0 && now >= 60_000 { None } else { Some(20 + now % 40) }, Class::Ok),
-        &|target, now| (if target == 0 && now >= 60_000 { None } else { Some(150 + now % 100) }, Class::Ok),
+        &|target, now| {
+            (
+                if target == 0 && now >= 60_000 {
+                    None
+                } else {
+                    Some(150 + now % 100)
+                },
+                Class::Ok,
+            )
+        },
         &|target, now| (if target == 0 && now >= 60_000 { None } else { Some(300 + now % 50) }, Class::Ok),
     ];
     for (at, provider) in providers.into_iter().enumerate() {
@@ -246,14 +256,39 @@ fn in_no_second_a_recovered_target_gets_more_than_twice_its_share() {
         30_000..33_000 => (Some(5), Class::Connect),
         _ => (Some(200), Class::Ok),
     };
-    let specs = vec![Spec::default(); 4];
-    for (provider, back, share) in [(one, 60_000, 25), (all, 33_000, 25)] {
-        let seen = run_among(&specs, Breaker::default(), 10, 80_000, INCIDENT, provider);
-        for second in (back..80_000).step_by(1_000) {
-            let probes = seen.probes.iter().filter(|start| (second..second + 1_000).contains(*start)).count();
-            let got = served(&seen, second, second + 1_000) + probes;
-            assert!(got <= 2 * share, "{got} in the second from {second}");
+    let share = 25;
+    for balance in [Balance::Weighted, Balance::Fastest, Balance::LeastBusy] {
+        for (provider, back) in [(one, 60_000), (all, 33_000)] {
+            let mut table = table(&vec![Spec::default(); 4]);
+            table.routes[0].rules[0].balance = balance;
+            let seen = run_on(table, 10, 80_000, INCIDENT, provider);
+            for second in (back..80_000).step_by(1_000) {
+                let probes = seen.probes.iter().filter(|start| (second..second + 1_000).contains(*start)).count();
+                let got = served(&seen, second, second + 1_000) + probes;
+                assert!(got <= 2 * share, "{balance:?}: {got} in the second from {second}");
+            }
+            assert!(served(&seen, 70_000, 80_000) >= 7 * share, "{balance:?}: it is back");
         }
-        assert!(served(&seen, 70_000, 80_000) >= 7 * share, "it is back");
     }
+}
+
+#[test]
+fn calls_follow_the_fastest_and_finding_out_about_the_others_costs_one_in_twenty() {
+    // Twenty calls a second. The first is the fastest, is not for four minutes, and is again; never so slow that a breaker has a say.
+    let provider: Provider = &|target, now| match target {
+        0 if (120_000..360_000).contains(&now) => (Some(240), Class::Ok),
+        0 => (Some(150), Class::Ok),
+        1 => (Some(200), Class::Ok),
+        _ => (Some(245), Class::Ok),
+    };
+    let mut table = table(&vec![Spec::default(); 3]);
+    table.routes[0].rules[0].balance = Balance::Fastest;
+    let seen = run_on(table, 50, 480_000, 0..0, provider);
+    assert_eq!(seen.failed, 0);
+    let of = |from, to| served(&seen, from, to) * 1_000 / ((to - from) / 50) as usize;
+    assert!(of(30_000, 120_000) >= 950, "{}", of(30_000, 120_000));
+    // The window of a minute is mostly of the good time for half of it.
+    assert!(of(180_000, 360_000) <= 50, "{}", of(180_000, 360_000));
+    assert!(of(180_000, 360_000) > 0, "or nobody would know");
+    assert!(of(450_000, 480_000) >= 950, "{}", of(450_000, 480_000));
 }

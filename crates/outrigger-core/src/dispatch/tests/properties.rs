@@ -3,10 +3,11 @@
 
 use super::{SHAPE, at, table};
 use crate::{
-    Attempt, AttemptId, Attempts, Breaker, Class, Dispatch, Health, Matched, Outcome, Residency, Slots, Step, Table, Tick, Verdict,
+    Affinity, Attempt, AttemptId, Attempts, Balance, Breaker, Class, Dispatch, Headroom, Health, Learnt, Matched, Outcome, Reason,
+    Residency, Shape, Slots, Step, Table, Tick, Usage, Verdict,
     health::{Bar, Grade, View, lane_of},
-    plan::plan,
-    testing::{Spec, ms},
+    plan::{Plan, plan},
+    testing::{Spec, ms, price},
 };
 use alloc::{string::ToString, vec, vec::Vec};
 use proptest::prelude::*;
@@ -18,6 +19,8 @@ struct End {
     class: Class,
     told: Option<u64>,
     stale: bool,
+    /// What it says is left of the key's rate, in millionths.
+    left: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,7 @@ struct Ask {
     patience: u64,
     attempts: Attempts,
     hang_up: Option<u64>,
+    affinity: Option<Affinity>,
     seed: u64,
 }
 
@@ -34,6 +38,7 @@ struct Case {
     specs: Vec<Spec>,
     /// The route's calls may go to the providers of this region alone.
     resident: bool,
+    balance: Balance,
     asks: Vec<Ask>,
     ends: Vec<End>,
 }
@@ -62,11 +67,14 @@ fn ask() -> impl Strategy<Value = Ask> {
         backoff_max: ms(base * 4),
         content_policy_moves_on,
     });
-    (0..4_000u64, 20..12_000u64, attempts, hang_up, any::<u64>()).prop_map(|(start, patience, attempts, hang_up, seed)| Ask {
+    let affinity = prop::option::of((0..3u64, any::<bool>()).prop_map(|(key, bound)| Affinity { key, bound }));
+    let ask = (0..4_000u64, 20..12_000u64, attempts, hang_up, affinity, any::<u64>());
+    ask.prop_map(|(start, patience, attempts, hang_up, affinity, seed)| Ask {
         start,
         patience,
         attempts,
         hang_up,
+        affinity,
         seed,
     })
 }
@@ -84,11 +92,13 @@ fn end() -> impl Strategy<Value = End> {
     ];
     let millis = prop_oneof![6 => 0..50u64, 3 => 50..1_000u64, 2 => 1_000..15_000u64];
     let told = prop_oneof![Just(None), (0..3_000u64).prop_map(Some)];
-    (millis, class, told, prop::bool::weighted(0.3)).prop_map(|(millis, class, told, stale)| End {
+    let left = prop_oneof![Just(None), prop_oneof![0..100_000u32, 100_000..=1_000_000u32].prop_map(Some)];
+    (millis, class, told, prop::bool::weighted(0.3), left).prop_map(|(millis, class, told, stale, left)| End {
         millis,
         class,
         told,
         stale: stale && class == Class::Reset,
+        left,
     })
 }
 
@@ -96,9 +106,16 @@ fn case() -> impl Strategy<Value = Case> {
     let specs = prop::collection::vec(spec(), 1..5);
     let asks = prop::collection::vec(ask(), 1..12);
     let ends = prop::collection::vec(end(), 1..60);
-    (specs, any::<bool>(), asks, ends).prop_map(|(specs, resident, asks, ends)| Case {
+    let balance = prop_oneof![
+        Just(Balance::Weighted),
+        Just(Balance::Cheapest),
+        Just(Balance::Fastest),
+        Just(Balance::LeastBusy)
+    ];
+    (specs, any::<bool>(), balance, asks, ends).prop_map(|(specs, resident, balance, asks, ends)| Case {
         specs,
         resident,
+        balance,
         asks,
         ends,
     })
@@ -150,6 +167,12 @@ impl World {
             regions: vec!["eu".to_string()],
             ..Residency::default()
         });
+        table.routes[0].rules[0].balance = case.balance;
+        for (cents, target) in table.targets.iter_mut().enumerate() {
+            if let crate::TargetModel::Fixed { facts, .. } = &mut target.model {
+                facts.price = (cents > 0).then(|| price(10 - cents as u64));
+            }
+        }
         let mut health = Health::new();
         let slots = health.attach(&table, &|_| false, at(0));
         Self {
@@ -195,10 +218,15 @@ impl World {
     fn admit(&mut self, ask: Ask) {
         let (now, deadline) = (at(ask.start), at(ask.start + ask.patience));
         let matched = Matched { route: 0, rule: 0 };
-        let plan = plan(&self.table, &self.slots, matched, SHAPE, &self.health, now, ask.seed);
+        let shape = Shape {
+            affinity: ask.affinity,
+            ..SHAPE
+        };
+        let plan = plan(&self.table, &self.slots, matched, shape, &self.health, now, ask.seed);
         let outside = (0..self.table.targets.len()).filter(|target| !self.inside(*target)).count();
+        let whole = self.complete(&plan, now);
         assert_eq!(
-            plan.ranked.len() + outside,
+            whole.len() + outside,
             self.table.targets.len(),
             "nobody is left out who may be asked"
         );
@@ -211,6 +239,18 @@ impl World {
             verdict: None,
         });
         self.step(self.requests.len() - 1, now);
+    }
+
+    /// The whole plan, after it is made sure that the first is the first of it however many are ranked, and that it may stay there while
+    /// the rest is ranked behind it.
+    fn complete(&self, plan: &Plan, now: Tick) -> Vec<(usize, Reason)> {
+        let order = |plan: &Plan| plan.ranked.iter().map(|one| (one.candidate, one.reason)).collect::<Vec<_>>();
+        let (mut whole, mut behind) = (plan.clone(), plan.clone());
+        whole.complete(&self.table, &self.health, now);
+        behind.complete_behind_first(&self.table, &self.health, now);
+        assert_eq!(order(plan).first(), order(&whole).first(), "the first is not the first of all");
+        assert_eq!(order(&whole), order(&behind));
+        order(&whole)
     }
 
     /// Delivers what has ended and obeys until there is something to wait for.
@@ -238,6 +278,20 @@ impl World {
                 self.told.push((attempt.target, attempt.key, until));
             }
             request.dispatch.observe(&mut self.health, ended.id, outcome, now);
+            let usage = Usage {
+                input: 100,
+                output: ended.end.millis,
+                cached_read: ended.end.told.unwrap_or_default(),
+                ..Usage::default()
+            };
+            let learnt = Learnt {
+                usage: (outcome.class == Class::Ok).then_some(usage),
+                headroom: ended.end.left.map(|remaining_ppm| Headroom {
+                    remaining_ppm,
+                    resets: outcome.until,
+                }),
+            };
+            self.health.learn(attempt.slot, learnt, now);
         }
         loop {
             // Kept from before the step: what the loop knew when it chose.
@@ -301,7 +355,7 @@ impl World {
     fn stands_by(&self, target: usize, key: usize, bars: &[Bar]) -> bool {
         let ring = &self.table.providers[target].ring;
         let weighs = |key: usize| ring.get(key).is_none_or(|key| key.weight > 0);
-        !weighs(key) && bars.iter().enumerate().any(|(at, bar)| *bar == Bar::Free && weighs(at))
+        !weighs(key) && bars.iter().enumerate().any(|(at, bar)| bar.open() && weighs(at))
     }
 
     fn sent(&mut self, index: usize, attempt: &Attempt, open: &[(Grade, bool, Vec<Bar>)], now: Tick) {
@@ -322,7 +376,7 @@ impl World {
             !attempt.key.is_some_and(|key| self.refused.contains(&(attempt.target, key))),
             "sent with a refused key"
         );
-        assert_eq!(bars[attempt.key.unwrap_or(0)], Bar::Free, "sent although barred");
+        assert!(bars[attempt.key.unwrap_or(0)].open(), "sent although barred");
         let early = |&(target, key, until): &(usize, Option<usize>, Tick)| (target, key) == (attempt.target, attempt.key) && now < until;
         assert!(!self.told.iter().any(early), "sent before its time");
         let serves = |grade: &Grade| matches!(grade, Grade::Up | Grade::Slow);
@@ -337,7 +391,7 @@ impl World {
                 !self.stands_by(attempt.target, attempt.key.unwrap_or(0), bars),
                 "sent with a key that stands by"
             );
-            let usable = |(grade, fits, bars): &(Grade, bool, Vec<Bar>)| *fits && serves(grade) && bars.contains(&Bar::Free);
+            let usable = |(grade, fits, bars): &(Grade, bool, Vec<Bar>)| *fits && serves(grade) && bars.iter().any(|bar| bar.open());
             if !attempt.probe && !serves(grade) {
                 assert!(!open.iter().any(usable), "no probe, although another target can serve");
             }
@@ -350,7 +404,7 @@ impl World {
                             let known = |key: usize| before.iter().any(|sent| sent.target == target && sent.key.unwrap_or(0) == key);
                             bars.iter()
                                 .enumerate()
-                                .any(|(key, bar)| *bar == Bar::Free && !known(key) && !self.stands_by(target, key, bars))
+                                .any(|(key, bar)| bar.open() && !known(key) && !self.stands_by(target, key, bars))
                         });
                 assert!(!untried, "the same pair again while another is untried");
             }

@@ -1,0 +1,88 @@
+//! A plan that has ranked its first candidate alone.
+
+use super::*;
+use crate::{Affinity, Shape};
+
+#[test]
+fn what_breaks_between_the_plan_and_the_first_attempt_is_passed_over() {
+    let mut world = World::new(&chain(3));
+    let mut early = world.request(at(0), DEADLINE).dispatch;
+    let mut alone = world.request(at(0), DEADLINE).dispatch;
+    alone.attempts.max = 1;
+    world.break_down(0, at(0));
+    // It is due for a probe, which may not be the only attempt.
+    for (mut dispatch, expected) in [(early.clone(), (0, true)), (alone, (1, false))] {
+        let Step::Send(attempt) = dispatch.next(&world.table, &mut world.health, at(2_001)) else {
+            panic!()
+        };
+        assert_eq!((attempt.target, attempt.probe), expected);
+        dispatch.abandon(&mut world.health, at(2_001));
+    }
+    // A key that has gone in the meantime is as good as a target.
+    let mut world = World::new(&chain(2));
+    let mut request = world.request(at(0), DEADLINE);
+    request.send(at(0));
+    request.end(Class::Auth, at(0));
+    let Step::Send(attempt) = early.next(&world.table, &mut world.health, at(1)) else {
+        panic!()
+    };
+    assert_eq!(attempt.target, 1);
+}
+
+#[test]
+fn how_long_to_wait_is_asked_of_all_though_only_the_first_was_ranked() {
+    let mut world = World::new(&chain(2));
+    let early = world.request(at(0), DEADLINE).dispatch;
+    for (target, until) in [(0, 30_000), (1, 20_000)] {
+        let mut request = world.request(at(0), DEADLINE);
+        assert_eq!(request.target(at(0)), target);
+        request.outcome(told(Class::RateLimited, at(until)), at(0));
+        request.dispatch.abandon(&mut world.health, at(0));
+    }
+    let mut dispatch = early;
+    let step = dispatch.next(&world.table, &mut world.health, at(1));
+    assert_eq!(step, Step::Finish(Verdict::NoTarget { wait: Some(at(20_000)) }));
+}
+
+#[test]
+fn the_model_that_was_asked_for_is_known_when_the_rest_is_ranked() {
+    let mut world = World::new(&chain(2));
+    let facts = crate::ModelFacts {
+        tools: Some(false),
+        ..crate::ModelFacts::default()
+    };
+    world.table.targets[1].model = crate::TargetModel::AsAsked {
+        facts: [("m".into(), facts)].into(),
+    };
+    world.slots = world.health.attach(&world.table, &|_| false, at(0));
+    let needs = crate::Needs {
+        tools: true,
+        ..crate::Needs::NONE
+    };
+    let shape = Shape { needs, ..SHAPE };
+    let matched = Matched { route: 0, rule: 0 };
+    let mut plan = plan(&world.table, &world.slots, matched, shape, &world.health, at(0), 0);
+    plan.complete(&world.table, &world.health, at(0));
+    assert_eq!(plan.dropped, [(1, crate::Reason::Tools)]);
+}
+
+#[test]
+fn a_conversation_is_remembered_where_it_was_answered_and_not_where_it_was_refused() {
+    let mut world = World::new(&chain(2));
+    let affinity = Affinity { key: 7, bound: true };
+    let shape = Shape {
+        affinity: Some(affinity),
+        ..SHAPE
+    };
+    let matched = Matched { route: 0, rule: 0 };
+    let plan = plan(&world.table, &world.slots, matched, shape, &world.health, at(0), 0);
+    let mut dispatch = Dispatch::new(plan, Attempts::default(), Breaker::default(), DEADLINE, 0);
+    for class in [Class::ServerError, Class::Ok] {
+        let Step::Send(attempt) = dispatch.next(&world.table, &mut world.health, at(0)) else {
+            panic!()
+        };
+        dispatch.observe(&mut world.health, attempt.id, Outcome::of(class), at(10));
+    }
+    let served = |target| world.health.served_last(&world.slots, target, affinity, at(20));
+    assert_eq!((served(0), served(1)), (false, true));
+}

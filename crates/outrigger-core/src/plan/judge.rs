@@ -1,0 +1,205 @@
+//! Looks at one candidate after another: may it be tried, how does it stand, what is it compared by. It never knows the others.
+
+use super::{Affinity, Ranked, Reason, Score, Shape};
+use crate::{
+    Tick, Usage,
+    health::{Bar, Grade, Health, Slots, Standing, View, lane_of},
+    router::Matched,
+    seed,
+    table::{Balance, Breaker, Candidate, ModelFacts, Residency, Rule, Table, TargetModel},
+};
+use alloc::vec::Vec;
+
+pub(super) struct Judge<'a> {
+    table: &'a Table,
+    slots: &'a Slots,
+    health: &'a Health,
+    rule: Option<&'a Rule>,
+    residency: Option<&'a Residency>,
+    breaker: Breaker,
+    shape: Shape<'a>,
+    lane: usize,
+    now: Tick,
+    pub(super) seed: u64,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        table: &'a Table,
+        slots: &'a Slots,
+        matched: Matched,
+        shape: Shape<'a>,
+        health: &'a Health,
+        now: Tick,
+        seed: u64,
+    ) -> Self {
+        let route = table.routes.get(matched.route);
+        Self {
+            table,
+            slots,
+            health,
+            rule: route.and_then(|route| route.rules.get(matched.rule)),
+            residency: route.and_then(|route| route.residency.as_ref()),
+            breaker: route.map(|route| route.breaker).unwrap_or_default(),
+            shape,
+            lane: lane_of(shape),
+            now,
+            seed,
+        }
+    }
+
+    pub(super) fn candidates(&self) -> &'a [Candidate] {
+        self.rule.map(|rule| rule.candidates.as_slice()).unwrap_or_default()
+    }
+
+    pub(super) fn balance(&self) -> Balance {
+        self.rule.map(|rule| rule.balance).unwrap_or_default()
+    }
+
+    /// The conversation of a call that holds items which only their origin understands.
+    pub(super) fn bound(&self) -> Option<Affinity> {
+        self.shape.affinity.filter(|affinity| affinity.bound)
+    }
+
+    /// Every candidate that may be tried, as the rule lists them, and why the others may not.
+    pub(super) fn fitting(&self) -> (Vec<Ranked>, Vec<(usize, Reason)>) {
+        let candidates = self.candidates();
+        let mut fitting = Vec::with_capacity(candidates.len());
+        let mut dropped = Vec::new();
+        for too_small in [true, false] {
+            dropped.clear();
+            for (at, candidate) in candidates.iter().enumerate() {
+                match self.unfit(candidate.target, too_small) {
+                    Some(reason) => dropped.push((at, reason)),
+                    None => fitting.push(self.look(at, candidate)),
+                }
+            }
+            // Too small for all: whoever is asked will say so better than we can.
+            if !fitting.is_empty() || dropped.is_empty() {
+                break;
+            }
+        }
+        (fitting, dropped)
+    }
+
+    pub(super) fn look(&self, at: usize, candidate: &Candidate) -> Ranked {
+        let target = candidate.target;
+        let facts = self.facts(target);
+        let reasoning = facts.is_some_and(|facts| facts.reasoning);
+        let view = View {
+            breaker: &self.breaker,
+            lane: self.lane,
+            reasoning,
+        };
+        let standing = self.health.standing(self.slots, target, view, self.now);
+        let keys = self.health.bars(self.slots, target, self.now).min();
+        let bound = |affinity| self.health.served_last(self.slots, target, affinity, self.now);
+        let mut ranked = Ranked {
+            candidate: at,
+            target,
+            reason: self.reason(at, target, keys, &standing),
+            window: facts.and_then(|facts| facts.context_window),
+            reasoning,
+            score: Score {
+                share_ppm: u32::try_from(standing.share).unwrap_or(u32::MAX),
+                bound: self.bound().is_some_and(bound),
+                ..Score::default()
+            },
+            priority: candidate.priority,
+            weight: candidate.weight,
+            latency: standing.latency,
+            near: keys == Some(Bar::Near),
+        };
+        if ranked.score.bound && matches!(standing.grade, Grade::Up | Grade::Slow) && keys.is_some_and(Bar::open) {
+            // Nobody else would understand the call.
+            ranked.reason = Reason::Kept;
+        }
+        ranked
+    }
+
+    fn reason(&self, at: usize, target: usize, keys: Option<Bar>, standing: &Standing) -> Reason {
+        match (keys, standing.grade) {
+            (None | Some(Bar::Never), _) if self.slots.pending(target) => Reason::KeyPending,
+            (None | Some(Bar::Never), _) => Reason::KeyRefused,
+            (Some(Bar::Until(_)), _) => Reason::Cooling,
+            (Some(Bar::Free | Bar::Near), Grade::Overloaded(_)) => Reason::Overloaded,
+            (Some(Bar::Free | Bar::Near), Grade::Down | Grade::Slow) if standing.due => Reason::Probe,
+            (Some(Bar::Free | Bar::Near), Grade::Down) => Reason::Open,
+            (Some(Bar::Free | Bar::Near), Grade::Slow) => Reason::Slow,
+            (Some(Bar::Free | Bar::Near), Grade::Up) if seed::below(self.seed, !(at as u64), 1_000_000) >= standing.share => {
+                Reason::Returning
+            }
+            (Some(Bar::Free | Bar::Near), Grade::Up) => Reason::Kept,
+        }
+    }
+
+    /// What was learnt of a candidate. Gives back how long its answers usually are.
+    pub(super) fn score(&self, ranked: &mut Ranked) -> Option<u64> {
+        let terms = self
+            .health
+            .terms(self.slots, ranked.target, self.lane, self.shape.affinity, self.now);
+        ranked.score = Score {
+            first_content: terms.first_content,
+            per_token: terms.per_token,
+            cached_ppm: terms.cached_ppm,
+            in_flight: terms.in_flight,
+            headroom_ppm: terms.headroom_ppm,
+            stale: terms.stale,
+            waited: terms.waited,
+            ..ranked.score
+        };
+        terms.output
+    }
+
+    /// The rest of the score, once it is known how long the answer will be.
+    pub(super) fn expect(&self, ranked: &mut Ranked, output: u64) {
+        let facts = self.facts(ranked.target);
+        let most = facts.and_then(|facts| facts.max_output).map(u64::from);
+        let output = output.min(most.unwrap_or(u64::MAX)).min(self.shape.max_output.unwrap_or(u64::MAX));
+        let prompt = u64::from(self.shape.prompt_tokens);
+        let cached = prompt * u64::from(ranked.score.cached_ppm) / 1_000_000;
+        let usage = Usage {
+            input: prompt.saturating_sub(cached),
+            output,
+            cached_read: cached,
+            ..Usage::default()
+        };
+        ranked.score.output_tokens = output;
+        ranked.score.cost = facts.and_then(|facts| facts.price.as_ref()).map(|price| price.of(&usage));
+    }
+
+    /// Why the call must not or cannot go to `target` at all; `too_small` = what is too small for it counts.
+    pub(super) fn unfit(&self, target: usize, too_small: bool) -> Option<Reason> {
+        if let Some(residency) = self.residency {
+            let found = self.table.targets.get(target);
+            let provider = found.and_then(|target| self.table.providers.get(target.provider));
+            if !provider.is_some_and(|provider| residency.allows(provider)) {
+                return Some(Reason::Residency);
+            }
+        }
+        let facts = self.facts(target)?;
+        let needs = self.shape.needs;
+        let lacks = |needed: bool, known: Option<bool>| needed && known == Some(false);
+        let less = |asked: u64, known: Option<u32>| too_small && known.is_some_and(|known| asked > u64::from(known));
+        if lacks(needs.tools, facts.tools) {
+            Some(Reason::Tools)
+        } else if lacks(needs.vision, facts.vision) {
+            Some(Reason::Vision)
+        } else if lacks(needs.json_schema, facts.json_schema) {
+            Some(Reason::JsonSchema)
+        } else if less(u64::from(self.shape.prompt_tokens), facts.context_window) {
+            Some(Reason::Window)
+        } else if less(self.shape.max_output.unwrap_or(0), facts.max_output) {
+            Some(Reason::MaxOutput)
+        } else {
+            None
+        }
+    }
+
+    fn facts(&self, target: usize) -> Option<&ModelFacts> {
+        match &self.table.targets.get(target)?.model {
+            TargetModel::Fixed { facts, .. } => Some(facts),
+            TargetModel::AsAsked { facts } => facts.get(self.shape.model),
+        }
+    }
+}
