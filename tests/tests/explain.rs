@@ -143,5 +143,8 @@ fn what_goes_nowhere_says_why() {
     );
     let (code, text) = explain(&["--model", "m", "--task", "t"]);
     assert_eq!(code, Some(0));
-    assert!(text.contains("route default/m, rule rest") && text.contains("a/a-model"), "{text}");
+    assert!(
+        text.contains("route default/m, rule rest, balance weighted") && text.contains("a/a-model"),
+        "{text}"
+    );
 }

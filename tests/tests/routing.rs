@@ -184,3 +184,56 @@ spec:
     assert!(mock.calls("a").is_empty());
     assert_eq!(call(&plane, &chat("m", "hi")).await.status, 200);
 }
+
+/// A provider whose model costs so much a million tokens, in and out.
+fn priced(mock: &Mock, name: &str, price: &str) -> String {
+    let overrides = format!("{{ model: {name}-model, inputPerMTok: \"{price}\", outputPerMTok: \"{price}\" }}");
+    provider_with(mock, name, &format!("  pricing: {{ overrides: [{overrides}] }}\n"))
+}
+
+fn balanced(balance: &str) -> String {
+    let targets = ["a", "b", "c"].map(|name| format!("{{ keyRef: {{ name: {name} }}, model: {name}-model }}"));
+    rules(&format!(
+        "  rules: [{{ name: all, balance: {balance}, targets: [{}] }}]\n",
+        targets.join(", ")
+    ))
+}
+
+#[tokio::test]
+async fn the_cheapest_is_asked_first_and_the_next_cheapest_when_it_fails() {
+    let mock = mock();
+    let providers = [priced(&mock, "a", "3"), priced(&mock, "b", "0.5"), priced(&mock, "c", "1")];
+    let plane = Plane::start(&[&providers[..], &[balanced("cheapest")]].concat()).await;
+    for _ in 0..10 {
+        assert_eq!(served(&plane, &chat("m", "hi")).await, "b");
+    }
+    behave(&mock, "b", json!({ "status": 503 }));
+    assert_eq!(served(&plane, &chat("m", "hi")).await, "c");
+    assert!(mock.calls("a").is_empty());
+}
+
+#[tokio::test]
+async fn the_fastest_gets_nearly_all_calls_once_it_is_known() {
+    let mock = mock();
+    for (name, latency) in [("a", 300), ("b", 1), ("c", 150)] {
+        behave(&mock, name, json!({ "latency_ms": latency }));
+    }
+    let plane = Plane::start(&[three(&mock), vec![balanced("fastest")]].concat()).await;
+    let mut counts = std::collections::BTreeMap::new();
+    for _ in 0..60 {
+        *counts.entry(served(&plane, &chat("m", "hi")).await).or_insert(0) += 1;
+    }
+    assert!(counts["b"] >= 45, "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_key_near_its_limit_is_left_to_itself_while_another_has_room() {
+    let mock = mock();
+    let near = json!({ "x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "10m0s" });
+    behave(&mock, "a", json!({ "headers": near }));
+    let plane = Plane::start(&[three(&mock), vec![balanced("weighted")]].concat()).await;
+    while served(&plane, &chat("m", "hi")).await != "a" {}
+    for _ in 0..40 {
+        assert_ne!(served(&plane, &chat("m", "hi")).await, "a");
+    }
+}

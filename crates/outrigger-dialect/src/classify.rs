@@ -6,9 +6,12 @@ use core::time::Duration;
 use outrigger_core::{Class, Dialect};
 
 mod body;
+mod room;
 mod scrub;
 mod table;
 mod wait;
+
+pub use room::{Room, room};
 
 use body::Said;
 

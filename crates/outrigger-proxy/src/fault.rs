@@ -323,6 +323,7 @@ fn lack(reason: Reason) -> Option<&'static str> {
         | Reason::Open
         | Reason::Overloaded
         | Reason::Cooling
+        | Reason::NearLimit
         | Reason::KeyPending
         | Reason::KeyRefused => None,
     }

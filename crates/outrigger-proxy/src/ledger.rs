@@ -8,7 +8,7 @@ use crate::{
     snapshot::{RouteHandle, TargetHandle},
     surface::Api,
 };
-use outrigger_core::{Class, PicoUsd, Price, Tick, Usage, health::StreamEnd};
+use outrigger_core::{Class, Headroom, Learnt, PicoUsd, Price, Tick, Usage, health::StreamEnd};
 use outrigger_dialect::Report;
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +18,8 @@ pub(crate) struct Served {
     pub(crate) target: Arc<TargetHandle>,
     pub(crate) target_index: usize,
     pub(crate) slot: outrigger_core::Slot,
+    /// What the provider says is left of the key's rate.
+    pub(crate) headroom: Option<Headroom>,
     pub(crate) model: Arc<str>,
     pub(crate) price: Option<Price>,
 }
@@ -183,8 +185,13 @@ impl Ledger {
         self.app.ring.push(record);
     }
 
-    /// Tells the target's health how the stream went on after its first content.
+    /// Tells the target's health what the answer has shown, and how a stream went on after its first content.
     fn learn(&self, served: &Served, outcome: Class, record: &Record, now: Tick) {
+        let usage = record.usage.filter(|_| outcome == Class::Ok && !record.estimated);
+        if usage.is_some() || served.headroom.is_some() {
+            let headroom = served.headroom;
+            self.app.health().learn(served.slot, Learnt { usage, headroom }, now);
+        }
         let (true, Some(first)) = (self.stream, self.first_content) else {
             return;
         };

@@ -12,7 +12,7 @@ use outrigger_config::{
     load::{Loaded, load},
 };
 use outrigger_core::{
-    CallFacts, Endpoint, Health, Matched, Needs, NoMatch, Plan, Router, Rule, Shape, TargetModel, Tick, Unmet, Usage, plan, unmet,
+    Balance, CallFacts, Endpoint, Health, Matched, Needs, NoMatch, Plan, Router, Rule, Shape, TargetModel, Tick, Unmet, Usage, plan, unmet,
 };
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
@@ -156,10 +156,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 prompt_tokens: arguments.input_tokens,
                 needs,
                 max_output: arguments.max_output,
+                affinity: None,
             };
             let mut health = Health::new();
             let slots = health.attach(table, &|_| false, Tick(0));
-            let plan = plan(table, &slots, matched, shape, &health, Tick(0), arguments.request.unwrap_or(0));
+            let mut plan = plan(table, &slots, matched, shape, &health, Tick(0), arguments.request.unwrap_or(0));
+            plan.complete(table, &health, Tick(0));
             somewhere(table, matched, &plan, &call, arguments).context("the table contradicts itself")?
         }
     };
@@ -211,9 +213,17 @@ fn somewhere(table: &outrigger_core::Table, matched: Matched, plan: &Plan, call:
         .ranked
         .iter()
         .map(|ranked| {
+            let score = &ranked.score;
             json!({
                 "target": label(ranked.candidate), "priority": ranked.priority, "weight": ranked.weight,
                 "reason": ranked.reason.as_str(), "cost_usd": cost(ranked.target),
+                "score": {
+                    "expected_cost_usd": score.cost.map(|cost| dollars(cost.0)), "expected_output_tokens": score.output_tokens,
+                    "cached_ppm": score.cached_ppm, "in_flight": score.in_flight, "headroom_ppm": score.headroom_ppm,
+                    "share_ppm": score.share_ppm, "expected_ms": score.time.map(|time| time.as_millis()),
+                    "first_content_ms": score.first_content.map(|time| time.as_millis()),
+                    "per_token_us": score.per_token.map(|time| time.as_micros()),
+                },
             })
         })
         .collect();
@@ -224,8 +234,17 @@ fn somewhere(table: &outrigger_core::Table, matched: Matched, plan: &Plan, call:
     let earlier = route.rules.get(..matched.rule).unwrap_or_default();
     Some(json!({
         "route": format!("{}/{}", route.namespace, route.name), "rule": rule.name, "passed_over": passed_over(earlier, call),
-        "attempts": route.attempts.max, "targets": targets, "dropped": dropped,
+        "balance": balance(rule), "attempts": route.attempts.max, "targets": targets, "dropped": dropped,
     }))
+}
+
+fn balance(rule: &Rule) -> &'static str {
+    match rule.balance {
+        Balance::Weighted => "weighted",
+        Balance::Cheapest => "cheapest",
+        Balance::Fastest => "fastest",
+        Balance::LeastBusy => "leastBusy",
+    }
 }
 
 fn passed_over(rules: &[Rule], call: &CallFacts<'_>) -> Vec<Value> {
@@ -260,7 +279,11 @@ fn text(explained: &Value) -> String {
     if explained.get("route").is_some() {
         let rule = explained.get("rule").and_then(Value::as_str);
         let route = word(explained, "route");
-        lines.push(rule.map_or_else(|| format!("route {route}"), |rule| format!("route {route}, rule {rule}")));
+        let balance = word(explained, "balance");
+        lines.push(rule.map_or_else(
+            || format!("route {route}"),
+            |rule| format!("route {route}, rule {rule}, balance {balance}"),
+        ));
     }
     for rule in rows("passed_over") {
         lines.push(format!("  not {}: {}", word(&rule, "rule"), word(&rule, "why")));

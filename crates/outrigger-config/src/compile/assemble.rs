@@ -5,7 +5,7 @@ use super::{
     keys::Resolved,
     routes::{Draft, DraftCandidate},
 };
-use outrigger_core::{Balance, Candidate, ModelFacts, ModelPattern, Provider, Route, Rule, Secret, Table, Target, TargetModel};
+use outrigger_core::{Candidate, ModelFacts, ModelPattern, Provider, Route, Rule, Secret, Table, Target, TargetModel};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A target before it has a place: the provider's place, and its model (`None` = as asked).
@@ -42,7 +42,7 @@ pub(super) fn assemble<'a>(
                 name: rule.name.to_owned(),
                 when: rule.when.clone(),
                 candidates: rule.candidates.iter().filter_map(candidate).collect(),
-                balance: Balance::Weighted,
+                balance: rule.balance,
             })
             .collect(),
         attempts: draft.attempts,

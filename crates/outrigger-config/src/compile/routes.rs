@@ -16,7 +16,7 @@ use crate::{
     diagnostics::{Reason, nearest, quoted},
     v1alpha1::{self, ModelRoute},
 };
-use outrigger_core::{Attempts, Baseline, Breaker, Endpoint, Match, ModelPattern, Needs, Residency, Timeouts, TokenRange};
+use outrigger_core::{Attempts, Balance, Baseline, Breaker, Endpoint, Match, ModelPattern, Needs, Residency, Timeouts, TokenRange};
 use std::collections::BTreeMap;
 
 /// A route on its way into the table.
@@ -34,6 +34,7 @@ pub(super) struct Draft<'a> {
 pub(super) struct DraftRule<'a> {
     pub(super) name: &'a str,
     pub(super) when: Match,
+    pub(super) balance: Balance,
     pub(super) candidates: Vec<DraftCandidate<'a>>,
 }
 
@@ -129,6 +130,12 @@ fn one<'a>(
         rules.push(DraftRule {
             name: &rule.name,
             when,
+            balance: match rule.balance {
+                v1alpha1::Balance::Weighted => Balance::Weighted,
+                v1alpha1::Balance::Cheapest => Balance::Cheapest,
+                v1alpha1::Balance::Fastest => Balance::Fastest,
+                v1alpha1::Balance::LeastBusy => Balance::LeastBusy,
+            },
             candidates,
         });
     }

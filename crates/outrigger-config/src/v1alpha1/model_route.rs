@@ -263,6 +263,14 @@ pub enum Balance {
     /// By weight.
     #[default]
     Weighted,
+    /// The one whose answer is expected to cost the least: by price, prompt, the length that its answers have, and what its cache holds. One
+    /// without a known price comes last.
+    Cheapest,
+    /// The one that is expected to answer first: by the time to its first content and the time per token, as they have been of late for
+    /// prompts of this size. What is not known is found out.
+    Fastest,
+    /// The less busy, for its weight, of two that are drawn.
+    LeastBusy,
 }
 
 /// How long the steps of a call may take. Durations as in the Gateway API: `90s`, `1h30m`, `250ms`.

@@ -4,8 +4,8 @@ use super::Head;
 use core::time::Duration;
 
 /// Suffixes of the headers that tell of one limit each.
-const OPENAI_LIMITS: [&str; 2] = ["requests", "tokens"];
-const ANTHROPIC_LIMITS: [&str; 4] = ["requests", "tokens", "input-tokens", "output-tokens"];
+pub(super) const OPENAI_LIMITS: [&str; 2] = ["requests", "tokens"];
+pub(super) const ANTHROPIC_LIMITS: [&str; 4] = ["requests", "tokens", "input-tokens", "output-tokens"];
 
 /// By headers first; `text` is the message, lower case. The best is what was said of this call (`retry-after`), then the reset of a limit
 /// of which nothing is left, then the text, and last the earliest reset of any limit.
@@ -49,13 +49,13 @@ fn reset(head: &Head<'_>, spent: bool) -> Option<Duration> {
     if spent { all.max() } else { all.min() }
 }
 
-fn until(unix_ms: u64, head: &Head<'_>) -> Duration {
+pub(super) fn until(unix_ms: u64, head: &Head<'_>) -> Duration {
     let date = (head.header)("date").and_then(http_date);
     Duration::from_millis(unix_ms.saturating_sub(date.unwrap_or(head.now_unix_ms)))
 }
 
 /// Seconds from now, an HTTP date, or seconds or milliseconds since 1970.
-fn seconds_or_instant(value: &str, head: &Head<'_>) -> Option<Duration> {
+pub(super) fn seconds_or_instant(value: &str, head: &Head<'_>) -> Option<Duration> {
     const YEAR_2001_S: u64 = 1_000_000_000;
     match seconds(value) {
         Some(seconds) if seconds.as_secs() < YEAR_2001_S => Some(seconds),
@@ -78,7 +78,7 @@ fn http_date(value: &str) -> Option<u64> {
 }
 
 /// A duration at the beginning of a text: `1.2s`, `6m0s`, `1h2m3s`, `12ms`, `20 seconds`.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim_start();
     let mut sum: Option<Duration> = None;
     while rest.starts_with(|c: char| c.is_ascii_digit()) {
@@ -102,7 +102,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// `2026-11-22T10:00:00Z`, also with a fraction or an offset, to milliseconds since 1970. The fraction is dropped.
-fn rfc3339(text: &str) -> Option<u64> {
+pub(super) fn rfc3339(text: &str) -> Option<u64> {
     let (date, time) = text.trim().split_once(['T', 't', ' '])?;
     let mut date = date.splitn(3, '-').map(str::parse::<i64>);
     let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);

@@ -20,7 +20,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use outrigger_core::{Attempt, AttemptId, Class, Dialect, Dispatch, Outcome, Step, Table, TargetModel, Tick, Verdict};
+use outrigger_core::{Attempt, AttemptId, Class, Dialect, Dispatch, Headroom, Outcome, Step, Table, TargetModel, Tick, Verdict};
 use outrigger_dialect::{
     Relay, Report,
     classify::{self, Classified},
@@ -38,6 +38,8 @@ pub(super) struct Committed {
     pub(super) between: Duration,
     /// When its first content, or the whole of it, had come.
     pub(super) at: Tick,
+    /// What the provider says is left of the key's rate.
+    headroom: Option<Headroom>,
 }
 
 /// The three shapes of an answer.
@@ -167,7 +169,7 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
                     Ok(committed) => {
                         driver.observe(attempt.id, Outcome::of(Class::Ok));
                         target.saw_first_content(&exchange.app.metrics, committed.at.since(started).as_secs_f64());
-                        serve(ledger, call, target, &attempt);
+                        serve(ledger, call, target, &attempt, committed.headroom);
                         ledger.first_content = Some(committed.at);
                         return Ok(committed);
                     }
@@ -265,6 +267,7 @@ async fn send(exchange: &Exchange, call: &Call, target: &TargetHandle, attempt: 
             answer,
             between: attempt.timeouts.between_tokens,
             at: app.now(),
+            headroom: None,
         });
     }
     let encoded = request::encode(call, target, attempt.key)?;
@@ -304,10 +307,25 @@ async fn read(
         unary::collect(exchange, call, target, attempt.timeouts.between_tokens, reading, source).await?
     };
     exchange.disarm();
+    let now = exchange.app.now();
     Ok(Committed {
         answer,
         between: attempt.timeouts.between_tokens,
-        at: exchange.app.now(),
+        at: now,
+        headroom: headroom(exchange, headers, now),
+    })
+}
+
+/// What the provider says is left of the key's rate.
+fn headroom(exchange: &Exchange, headers: &HeaderMap, now: Tick) -> Option<Headroom> {
+    let head = classify::Head {
+        status: 200,
+        header: &|name| headers.get(name).and_then(|value| value.to_str().ok()),
+        now_unix_ms: exchange.app.clock.unix_ms(),
+    };
+    classify::room(&head).map(|room| Headroom {
+        remaining_ppm: room.remaining_ppm,
+        resets: room.resets.map(|after| now.after(after)),
     })
 }
 
@@ -349,12 +367,13 @@ fn note(ledger: &mut Ledger, call: &Call, target: &TargetHandle, attempt: &Attem
     });
 }
 
-fn serve(ledger: &mut Ledger, call: &Call, target: &Arc<TargetHandle>, attempt: &Attempt) {
+fn serve(ledger: &mut Ledger, call: &Call, target: &Arc<TargetHandle>, attempt: &Attempt, headroom: Option<Headroom>) {
     let asked = &*call.scan.model_name;
     ledger.served = Some(Served {
         target: Arc::clone(target),
         target_index: attempt.target,
         slot: attempt.slot,
+        headroom,
         model: target.kept_model_name(asked),
         price: target.facts(asked).and_then(|facts| facts.price),
     });

@@ -1,10 +1,14 @@
 //! Plan: the snapshot is taken once, the route is found, the targets are ranked. All of it is the core's; this stage only asks.
 
 use super::{Exchange, decode::Call};
-use crate::{fault::Fault, ledger::Ledger, snapshot::Snapshot};
+use crate::{fault::Fault, ledger::Ledger, snapshot::Snapshot, surface::Api};
 use http::HeaderValue;
-use outrigger_core::{CallFacts, Dispatch, Matched, Needs, NoMatch, Shape, Tick, Timeouts};
-use std::{sync::Arc, time::Duration};
+use outrigger_core::{Affinity, Balance, CallFacts, Dispatch, Matched, Needs, NoMatch, Rule, Shape, Tick, Timeouts};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A request with its way laid out.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         prompt_tokens: ledger.prompt_tokens,
         needs,
         max_output: scan.max_tokens,
-        affinity: None,
+        affinity: affinity(call, route.rules.get(matched.rule), ledger.prompt_tokens),
     };
     let seed = ledger.id.seed();
     let ranked = outrigger_core::plan(&snapshot.table, &snapshot.slots, matched, shape, &app.health(), now, seed);
@@ -83,6 +87,26 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         matched,
         dispatch,
         deadline,
+    })
+}
+
+/// The shortest prompt that providers keep in a cache, in tokens.
+const CACHED: u32 = 1_024;
+/// How much of a body's beginning tells whose cached prompt it shares: the system prompt, or the first messages.
+const SHARED: usize = 4 << 10;
+
+/// What the call has in common with those before it, where that matters to its targets.
+fn affinity(call: &Call, rule: Option<&Rule>, prompt_tokens: u32) -> Option<Affinity> {
+    // Thinking that a provider has signed is understood by that provider alone.
+    let bound = call.api == Api::Messages && memchr::memmem::find(&call.body, b"\"signature\"").is_some();
+    let cached = prompt_tokens >= CACHED && rule.is_some_and(|rule| rule.balance == Balance::Cheapest);
+    (bound || cached).then(|| {
+        let mut hasher = DefaultHasher::new();
+        call.body.get(..SHARED.min(call.body.len())).hash(&mut hasher);
+        Affinity {
+            key: hasher.finish(),
+            bound,
+        }
     })
 }
 
