@@ -68,9 +68,9 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         .get(matched.rule)
         .map_or(Timeouts::default().total, |rule| longest_total(&rule.candidates));
     let deadline = exchange.accepted.after(asked.timeout.map_or(total, |timeout| timeout.min(total)));
-    let until_commit = asked
-        .patience
-        .map_or(deadline, |patience| deadline.min(exchange.accepted.after(patience)));
+    let until_commit = asked.patience.map_or(deadline, |patience| {
+        deadline.min(exchange.accepted.after(patience.saturating_add(GRACE)))
+    });
     let shape = Shape {
         model: &call.scan.model_name,
         stream: call.scan.stream,
@@ -90,6 +90,9 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
     })
 }
 
+/// How much longer than an SDK says that it waits its call goes on: it is to end by the SDK's own clock, as its documentation says, and not
+/// by an error of ours that came a moment before.
+const GRACE: Duration = Duration::from_millis(250);
 /// The shortest prompt that providers keep in a cache, in tokens.
 const CACHED: u32 = 1_024;
 /// How much of a body's beginning tells whose cached prompt it shares: the system prompt, or the first messages.

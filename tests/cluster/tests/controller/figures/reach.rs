@@ -5,7 +5,7 @@ use crate::{
     fleet::{Fleet, keys_seen},
     rig::{cluster, until},
 };
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use outrigger_snapshot::version;
 use outrigger_tests::{KEY, Load, Times, Watching, address_in, figure, provider, route};
 use serde_json::json;
@@ -155,6 +155,50 @@ async fn a_revoked_key_rests_within_two_seconds_although_another_keys_bytes_neve
         "1 s",
         most <= Duration::from_secs(1),
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure: cargo xtask run figures"]
+async fn an_old_document_is_in_force_for_two_seconds_at_most() {
+    let fleet = fleet(cluster(), "replayed", 5, |mock| {
+        vec![
+            provider(mock, "a"),
+            provider(mock, "b"),
+            route("m", &["a", "b"]),
+            route("other", &["b"]),
+        ]
+    })
+    .await;
+    let map = || fleet.view().object::<ConfigMap>("configmap", "outrigger-snapshot").unwrap();
+    let old = map().data.unwrap();
+    let versions = [version(KEY.as_bytes())];
+    fleet.patch(
+        "providerkey",
+        "a",
+        &json!({ "spec": { "rotation": { "revokedVersions": versions } } }),
+    );
+    fleet.served_by("m", "b").await;
+    let used = keys_seen(&fleet.mock, "a").len();
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let before: Vec<usize> = fleet.sidecars.iter().map(|sidecar| in_force(sidecar).len()).collect();
+        let generation = fleet.view().published().unwrap().0;
+        fleet.patch("configmap", "outrigger-snapshot", &json!({ "data": old }));
+        until("it is mended", || fleet.view().published().filter(|(now, _)| *now > generation));
+        for (sidecar, before) in fleet.sidecars.iter().zip(before) {
+            // The old one comes into force where it is not overtaken, and the mended one after it.
+            let from = next_in_force(sidecar, before, Timestamp::UNIX_EPOCH).await;
+            sidecar.generation(fleet.view().published().unwrap().0).await;
+            let last = in_force(sidecar).last().unwrap().duration_since(Timestamp::UNIX_EPOCH);
+            times.push(Duration::try_from(last).unwrap().saturating_sub(from));
+        }
+        fleet.served_by("m", "b").await;
+    }
+    let times = Times::new(times);
+    let most = times.quantile(1_000);
+    figure("a replayed document in force", &times, "2 s", most <= Duration::from_secs(2));
+    let again = keys_seen(&fleet.mock, "a").len() - used;
+    figure("calls with a revoked key meanwhile", again, "0", again == 0);
 }
 
 /// Now, in milliseconds since the scripted providers started.
