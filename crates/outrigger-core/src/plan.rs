@@ -22,7 +22,7 @@ mod order;
 
 use crate::{
     PicoUsd, Tick,
-    health::{Health, Slots, lane_of},
+    health::{Health, Slots, Wanted, lane_of},
     router::Matched,
     table::{Candidate, Needs, Table, TargetModel},
 };
@@ -88,7 +88,8 @@ pub struct Ranked {
     /// The input window of its model, where known.
     pub(crate) window: Option<u32>,
     pub(crate) reasoning: bool,
-    /// What it is compared by with others of its priority. Known where the rule's balance asks for it, and in a plan that was made whole.
+    /// What it is compared by with others of its priority. Known as far as the rule's balance asks for it, and wholly in a plan that was
+    /// [completed](Plan::complete).
     pub score: Score,
     /// Lower is tried first.
     pub priority: u32,
@@ -125,6 +126,8 @@ pub struct Score {
     pub share_ppm: u32,
     /// Not asked for a minute, and this call finds out how it is.
     pub refreshed: bool,
+    /// Tokens of its usual answer.
+    usual: Option<u64>,
     /// Known, but not of late; or asked, and nothing came.
     stale: bool,
     /// How long the oldest attempt in flight has waited.
@@ -234,28 +237,29 @@ pub fn plan(table: &Table, slots: &Slots, matched: Matched, shape: Shape<'_>, he
         seed,
     };
     if plan.whole {
-        (plan.ranked, plan.dropped) = judge.all();
+        (plan.ranked, plan.dropped) = judge.all(judge.wanted());
     }
     plan
 }
 
 impl Plan {
-    /// Ranks every candidate, by what is known `now`. `table` must be the one that the plan was made from.
+    /// Ranks every candidate with all terms of its score, by what is known `now`; for people, and for whoever wants the whole order.
+    /// `table` must be the one that the plan was made from.
     pub fn complete(&mut self, table: &Table, health: &Health, now: Tick) {
-        if !self.whole {
-            (self.ranked, self.dropped) = self.rank(table, health, now);
-            self.whole = true;
-        }
+        self.rank(table, health, Some(Wanted::ALL), now);
     }
 
-    /// The same behind the first candidate, which has been tried and stays where it is.
-    pub(crate) fn complete_behind_first(&mut self, table: &Table, health: &Health, now: Tick) {
-        let Some(first) = self.ranked.first().copied().filter(|_| !self.whole) else {
+    /// Ranks every candidate, unless that is done. What has been `tried` is the first and stays where it is.
+    pub(crate) fn go_on(&mut self, table: &Table, health: &Health, tried: bool, now: Tick) {
+        if self.whole {
             return;
-        };
-        self.complete(table, health, now);
-        self.ranked.retain(|one| one.candidate != first.candidate);
-        self.ranked.insert(0, first);
+        }
+        let first = self.ranked.first().copied().filter(|_| tried);
+        self.rank(table, health, None, now);
+        if let Some(first) = first {
+            self.ranked.retain(|one| one.candidate != first.candidate);
+            self.ranked.insert(0, first);
+        }
     }
 
     /// The first candidate, while it is the only one that is ranked.
@@ -263,12 +267,15 @@ impl Plan {
         self.ranked.first().filter(|_| !self.whole)
     }
 
-    fn rank(&self, table: &Table, health: &Health, now: Tick) -> (Vec<Ranked>, Vec<(usize, Reason)>) {
+    /// Without `wanted`, the terms that the balance compares.
+    fn rank(&mut self, table: &Table, health: &Health, wanted: Option<Wanted>, now: Tick) {
         let shape = Shape {
             model: self.asked.as_deref().unwrap_or(""),
             ..self.shape
         };
-        Judge::new(table, &self.slots, self.matched, shape, health, now, self.seed).all()
+        let judge = Judge::new(table, &self.slots, self.matched, shape, health, now, self.seed);
+        (self.ranked, self.dropped) = judge.all(wanted.unwrap_or(judge.wanted()));
+        self.whole = true;
     }
 }
 

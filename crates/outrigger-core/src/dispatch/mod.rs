@@ -204,11 +204,7 @@ impl Dispatch {
         if let Some(pair) = self.calm(health, now) {
             return self.send(table, health, pair, false, now);
         }
-        if self.tried.is_empty() {
-            self.plan.complete(table, health, now);
-        } else {
-            self.plan.complete_behind_first(table, health, now);
-        }
+        self.plan.go_on(table, health, !self.tried.is_empty(), now);
         if self.counted >= self.attempts.max.max(1) {
             return self.give_up(health, now);
         }

@@ -195,7 +195,7 @@ fn nothing_is_sent_after_commit_and_what_else_runs_is_cancelled() {
         probe: false,
     };
     let table = request.world.table.clone();
-    request.dispatch.plan.complete_behind_first(&table, &request.world.health, at(5));
+    request.dispatch.plan.go_on(&table, &request.world.health, true, at(5));
     request.dispatch.send(&table, &mut request.world.health, pair, false, at(5));
     request
         .dispatch

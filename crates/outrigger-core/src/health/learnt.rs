@@ -56,6 +56,27 @@ impl Mean {
     }
 }
 
+/// Which terms are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent questions, not states")]
+pub(crate) struct Wanted {
+    pub(crate) headroom: bool,
+    /// What an answer's length and its prompt's cache say of its cost.
+    pub(crate) cost: bool,
+    /// How long it takes.
+    pub(crate) time: bool,
+    pub(crate) busy: bool,
+}
+
+impl Wanted {
+    pub(crate) const ALL: Self = Self {
+        headroom: true,
+        cost: true,
+        time: true,
+        busy: true,
+    };
+}
+
 /// What is known of a target for calls of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
@@ -99,27 +120,31 @@ impl Health {
         last.is_some() && last == slots.span(target).map(|span| span.site)
     }
 
-    /// What a target's score is made of.
-    pub(crate) fn terms(&self, slots: &Slots, target: usize, lane: usize, affinity: Option<Affinity>, now: Tick) -> Terms {
-        let Some(span) = slots.span(target) else {
-            return Terms::default();
-        };
-        let cached = |affinity: Affinity| self.memory.cached(affinity.key, span.site, now);
-        let pairs = slots.pairs(target).iter().filter_map(|slot| self.pairs.find(slot.pair));
-        let mut terms = Terms {
-            cached_ppm: affinity.map_or(0, cached),
-            headroom_ppm: pairs.filter_map(|pair| pair.headroom(now)).max(),
-            ..Terms::default()
-        };
+    /// What a target's score is made of, as far as it is wanted.
+    pub(crate) fn terms(&self, slots: &Slots, target: usize, lane: usize, affinity: Option<Affinity>, wanted: Wanted, now: Tick) -> Terms {
+        let mut terms = Terms::default();
+        let Some(span) = slots.span(target) else { return terms };
+        if wanted.headroom {
+            let pairs = slots.pairs(target).iter().filter_map(|slot| self.pairs.find(slot.pair));
+            terms.headroom_ppm = pairs.filter_map(|pair| pair.headroom(now)).max();
+        }
         let Some(site) = self.sites.find(span.site) else { return terms };
-        terms.in_flight = site.in_flight;
-        if let Some(lane) = site.lanes.get(lane) {
-            terms.waited = lane.waited(now);
+        if wanted.busy {
+            terms.in_flight = site.in_flight;
+        }
+        let Some(lane) = site.lanes.get(lane) else { return terms };
+        if wanted.cost {
+            terms.cached_ppm = affinity.map_or(0, |affinity| self.memory.cached(affinity.key, span.site, now));
+        }
+        if wanted.cost || wanted.time {
+            terms.output = lane.output.get(now);
+        }
+        if wanted.time {
             let pace = lane.first.pace(now);
+            terms.waited = lane.waited(now);
             terms.first_content = pace.map(|(median, _)| median);
             terms.stale = pace.map_or(terms.waited > VAIN, |(_, of_late)| !of_late);
             terms.per_token = lane.per_token.pace(now).map(|(median, _)| median);
-            terms.output = lane.output.get(now);
         }
         terms
     }

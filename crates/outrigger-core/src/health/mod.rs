@@ -27,6 +27,7 @@ mod view;
 
 pub(crate) use keys::Bar;
 pub(crate) use lane::{REASONING, lane_of};
+pub(crate) use learnt::Wanted;
 pub use learnt::{Headroom, Learnt};
 pub(crate) use site::{Grade, Standing, View};
 pub use view::{KeyState, TargetState, TargetView};

@@ -1,9 +1,9 @@
 //! Looks at one candidate after another: may it be tried, how does it stand, what is it compared by. It never knows the others.
 
-use super::{Affinity, Ranked, Reason, Score, Shape};
+use super::{Ranked, Reason, Score, Shape};
 use crate::{
     Tick, Usage,
-    health::{Bar, Grade, Health, Slots, Standing, View, lane_of},
+    health::{Bar, Grade, Health, Slots, Standing, View, Wanted, lane_of},
     router::Matched,
     seed,
     table::{Balance, Breaker, Candidate, ModelFacts, Residency, Rule, Table, TargetModel},
@@ -56,11 +56,6 @@ impl<'a> Judge<'a> {
         self.rule.map(|rule| rule.balance).unwrap_or_default()
     }
 
-    /// The conversation of a call that holds items which only their origin understands.
-    pub(super) fn bound(&self) -> Option<Affinity> {
-        self.shape.affinity.filter(|affinity| affinity.bound)
-    }
-
     /// Every candidate that may be tried, as the rule lists them, and why the others may not.
     pub(super) fn fitting(&self) -> (Vec<Ranked>, Vec<(usize, Reason)>) {
         let candidates = self.candidates();
@@ -86,35 +81,58 @@ impl<'a> Judge<'a> {
         let target = candidate.target;
         let facts = self.facts(target);
         let reasoning = facts.is_some_and(|facts| facts.reasoning);
-        let view = View {
-            breaker: &self.breaker,
-            lane: self.lane,
-            reasoning,
-        };
-        let standing = self.health.standing(self.slots, target, view, self.now);
-        let keys = self.health.bars(self.slots, target, self.now).min();
-        let bound = |affinity| self.health.served_last(self.slots, target, affinity, self.now);
-        let mut ranked = Ranked {
+        let (standing, keys) = self.stand(target, reasoning);
+        let bound = self.is_bound_to(target);
+        // Nobody else would understand a call that is bound.
+        let kept = bound && matches!(standing.grade, Grade::Up | Grade::Slow) && keys.is_some_and(Bar::open);
+        Ranked {
             candidate: at,
             target,
-            reason: self.reason(at, target, keys, &standing),
+            reason: if kept {
+                Reason::Kept
+            } else {
+                self.reason(at, target, keys, &standing)
+            },
             window: facts.and_then(|facts| facts.context_window),
             reasoning,
             score: Score {
                 share_ppm: u32::try_from(standing.share).unwrap_or(u32::MAX),
-                bound: self.bound().is_some_and(bound),
+                bound,
                 ..Score::default()
             },
             priority: candidate.priority,
             weight: candidate.weight,
             latency: standing.latency,
             near: keys == Some(Bar::Near),
-        };
-        if ranked.score.bound && matches!(standing.grade, Grade::Up | Grade::Slow) && keys.is_some_and(Bar::open) {
-            // Nobody else would understand the call.
-            ranked.reason = Reason::Kept;
         }
-        ranked
+    }
+
+    /// Whether nothing at all is the matter with a candidate, so that its weight alone decides.
+    pub(super) fn calm(&self, at: usize, candidate: &Candidate) -> bool {
+        let target = candidate.target;
+        if self.unfit(target, true).is_some() || self.is_bound_to(target) {
+            return false;
+        }
+        let reasoning = self.facts(target).is_some_and(|facts| facts.reasoning);
+        let (standing, keys) = self.stand(target, reasoning);
+        keys == Some(Bar::Free) && self.reason(at, target, keys, &standing) == Reason::Kept
+    }
+
+    /// How a target stands, and its best key.
+    fn stand(&self, target: usize, reasoning: bool) -> (Standing, Option<Bar>) {
+        let view = View {
+            breaker: &self.breaker,
+            lane: self.lane,
+            reasoning,
+        };
+        let standing = self.health.standing(self.slots, target, view, self.now);
+        (standing, self.health.bars(self.slots, target, self.now).min())
+    }
+
+    /// Whether the call holds items which only this target understands.
+    fn is_bound_to(&self, target: usize) -> bool {
+        let bound = self.shape.affinity.filter(|affinity| affinity.bound);
+        bound.is_some_and(|affinity| self.health.served_last(self.slots, target, affinity, self.now))
     }
 
     fn reason(&self, at: usize, target: usize, keys: Option<Bar>, standing: &Standing) -> Reason {
@@ -133,11 +151,11 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What was learnt of a candidate. Gives back how long its answers usually are.
-    pub(super) fn score(&self, ranked: &mut Ranked) -> Option<u64> {
+    /// What was learnt of a candidate.
+    pub(super) fn score(&self, ranked: &mut Ranked, wanted: Wanted) {
         let terms = self
             .health
-            .terms(self.slots, ranked.target, self.lane, self.shape.affinity, self.now);
+            .terms(self.slots, ranked.target, self.lane, self.shape.affinity, wanted, self.now);
         ranked.score = Score {
             first_content: terms.first_content,
             per_token: terms.per_token,
@@ -146,9 +164,9 @@ impl<'a> Judge<'a> {
             headroom_ppm: terms.headroom_ppm,
             stale: terms.stale,
             waited: terms.waited,
+            usual: terms.output,
             ..ranked.score
         };
-        terms.output
     }
 
     /// The rest of the score, once it is known how long the answer will be.

@@ -1,7 +1,7 @@
 //! Puts candidates that have been looked at in their order. It never changes its mind about one because of who was tried before.
 
-use super::{Candidate, Ranked, Reason, Score, judge::Judge};
-use crate::{seed, table::Balance};
+use super::{Ranked, Reason, Score, judge::Judge};
+use crate::{health::Wanted, seed, table::Balance};
 use alloc::vec::Vec;
 
 /// Tokens of an answer where no target has told.
@@ -11,28 +11,39 @@ const REFRESH: u64 = 20;
 /// Salts of what is drawn beside the order: none that a draw or a share uses.
 const SALT_REFRESH: u64 = 1 << 40;
 
+/// What of an order is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// Which comes first; the others stand anywhere.
+    First,
+    /// All of it.
+    All,
+}
+
 impl Judge<'_> {
     /// The first of all, where that is clear without the rest: nothing is the matter with any candidate of the first priority.
     pub(super) fn head(&self) -> Option<Ranked> {
         let candidates = self.candidates();
         let first = candidates.iter().map(|candidate| candidate.priority).min()?;
         let group = || candidates.iter().enumerate().filter(|(_, candidate)| candidate.priority == first);
-        let calm = |ranked: &Ranked| ranked.reason == Reason::Kept && !ranked.near && !ranked.score.bound;
-        let look = |(at, candidate): (usize, &Candidate)| {
-            let ranked = self.unfit(candidate.target, true).is_none().then(|| self.look(at, candidate));
-            ranked.filter(calm)
-        };
         if self.balance() != Balance::Weighted {
-            let mut group = group().map(look).collect::<Option<Vec<Ranked>>>()?;
-            self.arrange(&mut group);
-            return group.first().copied();
+            let mut same = Vec::with_capacity(candidates.len());
+            for (at, candidate) in group() {
+                self.unfit(candidate.target, true).is_none().then_some(())?;
+                same.push(self.look(at, candidate));
+                same.last()
+                    .filter(|one| one.reason == Reason::Kept && !one.near && !one.score.bound)?;
+            }
+            self.arrange(&mut same, Extent::First, self.wanted());
+            same.truncate(1);
+            return same.pop();
         }
         // The same as arranging them, without making the list.
         let (mut count, mut total) = (0, 0);
-        for one in group() {
-            look(one)?;
-            count += 1;
-            total += u64::from(one.1.weight);
+        for (at, candidate) in group() {
+            self.calm(at, candidate).then_some(())?;
+            count += u64::from(candidate.weight > 0);
+            total += u64::from(candidate.weight);
         }
         let mut left = seed::below(self.seed, count, total);
         let drawn = group().find(|(_, candidate)| {
@@ -44,13 +55,12 @@ impl Judge<'_> {
         drawn.or_else(|| group().next()).map(|(at, candidate)| self.look(at, candidate))
     }
 
-    /// All of them in order, and those that are never tried.
-    pub(super) fn all(&self) -> (Vec<Ranked>, Vec<(usize, Reason)>) {
+    /// All of them in order, and those that are never tried. `wanted`: the terms of their scores.
+    pub(super) fn all(&self, wanted: Wanted) -> (Vec<Ranked>, Vec<(usize, Reason)>) {
         let (mut ranked, dropped) = self.fitting();
         ranked.sort_by_key(|one| one.priority);
         for same in ranked.chunk_by_mut(|a, b| a.priority == b.priority) {
-            self.score_all(same);
-            self.arrange_scored(same);
+            self.arrange(same, Extent::All, wanted);
             stand_by(same);
         }
         ranked.sort_by_key(|one| one.reason.part());
@@ -58,44 +68,83 @@ impl Judge<'_> {
         (ranked, dropped)
     }
 
-    fn arrange(&self, same: &mut [Ranked]) {
-        self.score_all(same);
-        self.arrange_scored(same);
+    /// The terms that the rule's balance compares.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            headroom: false,
+            cost: self.balance() == Balance::Cheapest,
+            time: self.balance() == Balance::Fastest,
+            busy: self.balance() == Balance::LeastBusy,
+        }
     }
 
     /// Puts those of one priority in order, whether they can serve or not.
-    fn arrange_scored(&self, same: &mut [Ranked]) {
-        draw(same, self.seed);
+    fn arrange(&self, same: &mut [Ranked], extent: Extent, wanted: Wanted) {
+        self.score_all(same, wanted);
         keep_room(same);
-        let behind = |one: &Ranked| (one.weight == 0, one.reason == Reason::NearLimit);
-        match self.balance() {
-            Balance::Weighted => same.sort_by_key(behind),
-            Balance::Cheapest => same.sort_by_key(|one| (behind(one), one.score.cost.is_none(), one.score.cost)),
-            Balance::Fastest => {
-                same.sort_by_key(|one| (behind(one), one.score.time));
-                self.refresh(same);
+        if self.balance() == Balance::Fastest {
+            self.refresh(same);
+        }
+        let key = |one: &Ranked| self.key(one);
+        match extent {
+            Extent::All => {
+                same.sort_by_key(key);
+                for equals in same.chunk_by_mut(|a, b| key(a) == key(b)) {
+                    draw(equals, self.seed, usize::MAX);
+                }
             }
-            Balance::LeastBusy => {
-                same.sort_by_key(behind);
-                less_busy(same);
+            Extent::First => {
+                let least = same.iter().map(key).min();
+                let mut count = 0;
+                for at in 0..same.len() {
+                    if same.get(at).map(key) == least {
+                        to_front(same.get_mut(count..).unwrap_or_default(), at - count);
+                        count += 1;
+                    }
+                }
+                // Two are all that are ever compared.
+                draw(same.get_mut(..count).unwrap_or_default(), self.seed, 2);
             }
         }
-        if let Some(at) = same.iter().position(|one| one.score.bound && one.reason == Reason::Kept) {
-            to_front(same, at);
+        if self.balance() == Balance::LeastBusy {
+            less_busy(same);
         }
     }
 
+    /// Less comes first; equals are drawn by weight.
+    fn key(&self, one: &Ranked) -> ([bool; 5], u64) {
+        let (unknown, value) = match self.balance() {
+            Balance::Weighted | Balance::LeastBusy => (false, 0),
+            Balance::Cheapest => (one.score.cost.is_none(), one.score.cost.map_or(0, |cost| cost.0)),
+            Balance::Fastest => (
+                false,
+                one.score.time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            ),
+        };
+        let bound = one.score.bound && one.reason == Reason::Kept;
+        let near = one.reason == Reason::NearLimit;
+        ([!bound, one.weight == 0, near, !one.score.refreshed, unknown], value)
+    }
+
     /// What those of one priority are compared by. Of an answer's length and of times that are not known the others give an idea.
-    fn score_all(&self, same: &mut [Ranked]) {
-        let (mut told, mut sum) = (0u64, 0u64);
-        let outputs: Vec<Option<u64>> = same.iter_mut().map(|one| self.score(one)).collect();
-        for output in outputs.iter().flatten() {
-            told += 1;
-            sum = sum.saturating_add(*output);
+    fn score_all(&self, same: &mut [Ranked], wanted: Wanted) {
+        if wanted == Wanted::default() {
+            return;
         }
-        let usual = sum.checked_div(told).unwrap_or(USUAL);
-        for (one, output) in same.iter_mut().zip(outputs) {
-            self.expect(one, output.unwrap_or(usual));
+        let (mut told, mut sum) = (0u64, 0u64);
+        for one in same.iter_mut() {
+            self.score(one, wanted);
+            told += u64::from(one.score.usual.is_some());
+            sum = sum.saturating_add(one.score.usual.unwrap_or_default());
+        }
+        if wanted.cost || wanted.time {
+            let usual = sum.checked_div(told).unwrap_or(USUAL);
+            for one in same.iter_mut() {
+                self.expect(one, one.score.usual.unwrap_or(usual));
+            }
+        }
+        if !wanted.time {
+            return;
         }
         let kept = |one: &&Ranked| one.reason == Reason::Kept;
         let per_token = same.iter().filter(kept).filter_map(|one| one.score.per_token).min();
@@ -116,7 +165,7 @@ impl Judge<'_> {
         }
     }
 
-    /// One call in [`REFRESH`] goes first to a target that nobody has asked for a minute, however slow it was then.
+    /// One call in [`REFRESH`] goes first to a target that has not been asked of late, however slow it was then.
     fn refresh(&self, same: &mut [Ranked]) {
         let stale = |one: &Ranked| one.score.stale && one.weight > 0 && one.reason == Reason::Kept;
         let count = same.iter().filter(|one| stale(one)).count() as u64;
@@ -124,12 +173,8 @@ impl Judge<'_> {
             return;
         }
         let drawn = usize::try_from(seed::below(self.seed, SALT_REFRESH + 1, count)).unwrap_or(0);
-        let found = same.iter().enumerate().filter(|(_, one)| stale(one)).nth(drawn).map(|(at, _)| at);
-        if let Some(at) = found {
-            if let Some(one) = same.get_mut(at) {
-                one.score.refreshed = true;
-            }
-            to_front(same, at);
+        if let Some(one) = same.iter_mut().filter(|one| stale(one)).nth(drawn) {
+            one.score.refreshed = true;
         }
     }
 }
@@ -150,7 +195,7 @@ fn less_busy(same: &mut [Ranked]) {
         return;
     };
     let load = |one: &Ranked, other: &Ranked| u64::from(one.score.in_flight) * u64::from(other.weight);
-    if load(second, first) < load(first, second) {
+    if !first.score.bound && load(second, first) < load(first, second) {
         to_front(same, at);
     }
 }
@@ -167,9 +212,13 @@ fn keep_room(same: &mut [Ranked]) {
     }
 }
 
-/// Draws one after another without putting back, so that those who cannot serve leave the shares among the others as they are.
-fn draw(mut rest: &mut [Ranked], seed: u64) {
-    loop {
+/// Draws one after another without putting back, up to `most`, so that those who cannot serve leave the shares among the others as they
+/// are.
+fn draw(mut rest: &mut [Ranked], seed: u64, most: usize) {
+    for _ in 0..most {
+        if rest.is_empty() {
+            return;
+        }
         let total = rest.iter().map(|one| u64::from(one.weight)).sum();
         let mut left = seed::below(seed, rest.len() as u64, total);
         let drawn = rest.iter().position(|one| {

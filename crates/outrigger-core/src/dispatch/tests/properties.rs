@@ -247,7 +247,7 @@ impl World {
         let order = |plan: &Plan| plan.ranked.iter().map(|one| (one.candidate, one.reason)).collect::<Vec<_>>();
         let (mut whole, mut behind) = (plan.clone(), plan.clone());
         whole.complete(&self.table, &self.health, now);
-        behind.complete_behind_first(&self.table, &self.health, now);
+        behind.go_on(&self.table, &self.health, true, now);
         assert_eq!(order(plan).first(), order(&whole).first(), "the first is not the first of all");
         assert_eq!(order(&whole), order(&behind));
         order(&whole)
