@@ -4,8 +4,8 @@
 //! 0. Out, before anything is ranked and whatever happens later: where the route's residency does not allow, and what cannot take such a
 //!    call: no tools, no images, no schema; a window or an output that is too small, unless it is so for all, whose own refusal then is the
 //!    answer. What is not known of a model leaves it in; what is not known of a provider's residency does not.
-//! 1. Priorities ascending; inside one, drawn by weight; weight 0 last. Then, where the rule wants it, the cheapest first, the fastest, or
-//!    the less busy of the two that were drawn first; equals stay as they were drawn.
+//! 1. Priorities ascending; inside one the cheapest first or the fastest, where the rule wants that; equals drawn by weight, and of the
+//!    first two that were drawn the less busy, where it wants that. Weight 0 last.
 //! 2. A candidate whose keys have nearly used up their rate goes behind those of its priority that have room. A call that holds items
 //!    which only their origin understands goes to that one first, if it is in the priority.
 //! 3. What cannot serve goes behind everything that can, in the same order: down, overloaded, its keys resting or gone. A weight-0

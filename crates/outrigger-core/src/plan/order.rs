@@ -31,8 +31,7 @@ impl Judge<'_> {
             for (at, candidate) in group() {
                 self.unfit(candidate.target, true).is_none().then_some(())?;
                 same.push(self.look(at, candidate));
-                same.last()
-                    .filter(|one| one.reason == Reason::Kept && !one.near && !one.score.bound)?;
+                same.last().filter(|one| one.reason == Reason::Kept)?;
             }
             self.arrange(&mut same, Extent::First, self.wanted());
             same.truncate(1);

@@ -30,6 +30,21 @@ fn what_breaks_between_the_plan_and_the_first_attempt_is_passed_over() {
 }
 
 #[test]
+fn what_was_tried_stays_the_first_while_the_rest_is_ranked_behind_it() {
+    let mut world = World::new(&chain(3));
+    let mut plan = world.request(at(0), DEADLINE).dispatch.plan;
+    let mut untried = plan.clone();
+    world.break_down(0, at(0));
+    let targets = |plan: &Plan| plan.ranked.iter().map(|ranked| ranked.target).collect::<Vec<_>>();
+    plan.go_on(&world.table, &world.health, true, at(1));
+    assert_eq!(targets(&plan), [0, 1, 2]);
+    untried.go_on(&world.table, &world.health, false, at(1));
+    assert_eq!(targets(&untried), [1, 2, 0]);
+    untried.go_on(&world.table, &Health::new(), true, at(1));
+    assert_eq!(targets(&untried), [1, 2, 0], "once is enough");
+}
+
+#[test]
 fn how_long_to_wait_is_asked_of_all_though_only_the_first_was_ranked() {
     let mut world = World::new(&chain(2));
     let early = world.request(at(0), DEADLINE).dispatch;

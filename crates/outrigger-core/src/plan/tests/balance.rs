@@ -309,6 +309,7 @@ fn a_call_that_only_its_origin_understands_returns_there_if_that_can_serve() {
         specs[3].priority = 1;
         let mut world = of_specs(&specs, balance);
         let now = world.answer(2, (4_000, 1, 0), conversation(7, true), at(0));
+        assert_eq!(world.firsts(conversation(7, true), now, 50)[2], 50, "{balance:?}");
         world.tell(2, None, near(5, Some(now.after(ms(60_000)))), SHAPE, now);
         world.hang(2, now);
         assert_eq!(world.firsts(conversation(7, true), now, 50)[2], 50, "{balance:?}");
@@ -344,6 +345,14 @@ fn weight_zero_stands_by_whatever_the_balance() {
         let specs = [0, 1, 1].map(|weight| Spec { weight, ..Spec::default() });
         let mut world = of_specs(&specs, balance);
         assert_eq!(world.firsts(SHAPE, at(0), 100)[0], 0, "{balance:?}");
+        for target in [0, 0, 0, 1, 2] {
+            world.answer(target, (10, 1, 0), SHAPE, at(0));
+        }
+        assert_eq!(
+            world.firsts(SHAPE, at(70_000), 1_000)[0],
+            0,
+            "{balance:?}: nobody need know how it is"
+        );
         let mut now = world.feed(1, 3, ms(1), failed(), at(0));
         now = world.feed(2, 3, ms(1), failed(), now);
         assert_eq!(world.firsts(SHAPE, now, 100)[0], 100, "{balance:?}");
