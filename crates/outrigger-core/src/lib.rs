@@ -34,8 +34,8 @@ pub use price::{PicoUsd, Price, Usage};
 pub use router::{CallFacts, Matched, NoMatch, Router, Unmet, unmet};
 pub use secret::Secret;
 pub use table::{
-    Attempts, Auth, Balance, Baseline, Breaker, Candidate, DataPolicy, Dialect, Endpoint, Match, ModelFacts, ModelPattern, Needs, Origin,
-    PathPattern, Provider, Quirks, Residency, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Timeouts,
+    Attempts, Auth, Balance, Baseline, Breaker, Candidate, DataPolicy, Dialect, Endpoint, Lack, Match, ModelFacts, ModelPattern, Needs,
+    Origin, PathPattern, Provider, Quirks, Residency, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Timeouts,
     TokenRange,
 };
 pub use time::Tick;

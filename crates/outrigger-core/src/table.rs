@@ -157,15 +157,35 @@ pub struct Residency {
 }
 
 impl Residency {
-    /// Whether `provider` may be sent what the route is sent. What is not known of it is a no.
+    /// Whether `provider` may be sent what the route is sent.
     pub fn allows(&self, provider: &Provider) -> bool {
+        self.lacks(provider).next().is_none()
+    }
+
+    /// What `provider` lacks for that. What is not known of it is lacking.
+    pub fn lacks(&self, provider: &Provider) -> impl Iterator<Item = Lack> {
         let policy = provider.data_policy;
         let region = self.regions.is_empty() || self.regions.iter().any(|region| provider.regions.contains(region));
-        let kept = self
-            .retention_ms
-            .is_none_or(|most| policy.retention_ms.is_some_and(|retention| retention <= most));
-        region && kept && (!self.no_training || policy.training == Some(false))
+        let kept = |most| policy.retention_ms.is_some_and(|retention| retention <= most);
+        [
+            (region, Lack::Region),
+            (self.retention_ms.is_none_or(kept), Lack::Retention),
+            (!self.no_training || policy.training == Some(false), Lack::Training),
+        ]
+        .into_iter()
+        .filter_map(|(met, lack)| (!met).then_some(lack))
     }
+}
+
+/// What a residency asks for and a provider does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Any of the regions.
+    Region,
+    /// It keeps what it is sent for too long.
+    Retention,
+    /// It may train on it.
+    Training,
 }
 
 /// One key of a ring, without its bytes.

@@ -78,6 +78,15 @@ fn one<'a>(
     let models = models(index.namespace, route, claims, report);
     let timeouts = settings::timeouts(Timeouts::default(), spec.timeouts.as_ref());
     let residency = spec.residency.as_ref().map(settings::residency);
+    let place = targets::Place {
+        index,
+        keys,
+        route,
+        patterns: &models,
+        timeouts,
+        residency: residency.as_ref(),
+    };
+    let last_resort = targets::last_resort(&place, &spec.last_resort, report);
     let mut rules = Vec::new();
     let mut all_taken_by = None;
     for (at, rule) in spec.rules.iter().enumerate() {
@@ -98,21 +107,9 @@ fn one<'a>(
         } else if when == Match::default() {
             all_taken_by = Some(rule.name.as_str());
         }
-        let place = targets::Place {
-            index,
-            keys,
-            route,
-            rule: &field,
-            patterns: &models,
-            timeouts,
-            residency: residency.as_ref(),
-        };
-        let mut candidates = targets::candidates(&place, rule, &when, report);
-        // Told of once, not for every rule.
-        let mut silent = Report::default();
-        let about_them = if at == 0 { &mut *report } else { &mut silent };
-        let behind = candidates.iter().map(|candidate| candidate.priority + 1).max().unwrap_or(0);
-        candidates.extend(targets::last_resort(&place, &spec.last_resort, behind, about_them));
+        let mut candidates = targets::candidates(&place, &field, rule, &when, report);
+        let priority = candidates.iter().map(|candidate| candidate.priority + 1).max().unwrap_or(0);
+        candidates.extend(last_resort.iter().map(|last| DraftCandidate { priority, ..*last }));
         if candidates.is_empty() {
             let message = if route.name.0 == index.namespace {
                 "none of this rule's targets can be used, so its calls fail".to_owned()

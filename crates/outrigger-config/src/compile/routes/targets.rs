@@ -12,9 +12,9 @@ use super::{
 use crate::{
     catalog,
     diagnostics::{Reason, nearest, quoted},
-    v1alpha1::{KeyRef, LastResort, ModelRoute, NamespacesFrom, Rule},
+    v1alpha1::{self, KeyRef, LastResort, ModelRoute, NamespacesFrom, Rule},
 };
-use outrigger_core::{Dialect, Endpoint, Match, ModelPattern, Residency, Timeouts};
+use outrigger_core::{Dialect, Endpoint, Lack, Match, ModelPattern, Provider, Residency, Timeouts};
 use std::collections::BTreeMap;
 
 /// Where the targets stand.
@@ -22,8 +22,6 @@ pub(super) struct Place<'p, 'a> {
     pub(super) index: &'a Index<'a>,
     pub(super) keys: &'p BTreeMap<Name<'a>, Resolved<'a>>,
     pub(super) route: &'a Named<'a, ModelRoute>,
-    /// The rule's path.
-    pub(super) rule: &'p str,
     /// What the route may be asked for.
     pub(super) patterns: &'p [ModelPattern],
     /// The route's.
@@ -32,77 +30,83 @@ pub(super) struct Place<'p, 'a> {
     pub(super) residency: Option<&'p Residency>,
 }
 
-/// The usable targets of `rule`; the others are reported.
-pub(super) fn candidates<'a>(place: &Place<'_, 'a>, rule: &'a Rule, when: &Match, report: &mut Report) -> Vec<DraftCandidate<'a>> {
+/// The usable targets of `rule`, which stands at `field`; the others are reported.
+pub(super) fn candidates<'a>(
+    place: &Place<'_, 'a>,
+    field: &str,
+    rule: &'a Rule,
+    when: &Match,
+    report: &mut Report,
+) -> Vec<DraftCandidate<'a>> {
     let mut candidates = Vec::new();
     for (at, target) in rule.targets.iter().enumerate() {
-        let field = format!("{}.targets[{at}]", place.rule);
-        let name = target.key_ref.of(place.route.name.0);
-        let Some(key) = key(place, name, &target.key_ref, &field, report).filter(|key| inside(place, key, &field, report)) else {
-            continue;
-        };
-        remarks(place, key, target.model.as_deref(), when, &field, report);
-        candidates.push(DraftCandidate {
-            key: name,
+        let written = Written {
+            key_ref: &target.key_ref,
             model: target.model.as_deref(),
-            priority: target.priority,
-            weight: target.weight,
-            timeouts: settings::timeouts(place.timeouts, target.timeouts.as_ref()),
-        });
+            timeouts: target.timeouts.as_ref(),
+        };
+        candidates.extend(
+            usable(place, &written, when, &format!("{field}.targets[{at}]"), report).map(|usable| DraftCandidate {
+                priority: target.priority,
+                weight: target.weight,
+                ..usable
+            }),
+        );
     }
     candidates
 }
 
-/// The usable targets behind a rule's own, all of one priority.
-pub(super) fn last_resort<'a>(
-    place: &Place<'_, 'a>,
-    targets: &'a [LastResort],
-    priority: u32,
-    report: &mut Report,
-) -> Vec<DraftCandidate<'a>> {
+/// The usable targets behind every rule's own; each rule gives them its own last priority.
+pub(super) fn last_resort<'a>(place: &Place<'_, 'a>, targets: &'a [LastResort], report: &mut Report) -> Vec<DraftCandidate<'a>> {
     let mut candidates = Vec::new();
     for (at, target) in targets.iter().enumerate() {
-        let field = format!("spec.lastResort[{at}]");
-        let name = target.key_ref.of(place.route.name.0);
-        let Some(key) = key(place, name, &target.key_ref, &field, report).filter(|key| inside(place, key, &field, report)) else {
-            continue;
-        };
-        remarks(place, key, target.model.as_deref(), &Match::default(), &field, report);
-        candidates.push(DraftCandidate {
-            key: name,
+        let written = Written {
+            key_ref: &target.key_ref,
             model: target.model.as_deref(),
-            priority,
-            weight: 1,
-            timeouts: settings::timeouts(place.timeouts, target.timeouts.as_ref()),
-        });
+            timeouts: target.timeouts.as_ref(),
+        };
+        let field = format!("spec.lastResort[{at}]");
+        candidates.extend(usable(place, &written, &Match::default(), &field, report));
     }
     candidates
+}
+
+/// A target as either list writes it.
+struct Written<'a> {
+    key_ref: &'a KeyRef,
+    model: Option<&'a str>,
+    timeouts: Option<&'a v1alpha1::Timeouts>,
+}
+
+/// The target at `field`, of the first priority and one share; one that cannot be used is reported.
+fn usable<'a>(place: &Place<'_, 'a>, written: &Written<'a>, when: &Match, field: &str, report: &mut Report) -> Option<DraftCandidate<'a>> {
+    let name = written.key_ref.of(place.route.name.0);
+    let key = key(place, name, written.key_ref, field, report).filter(|key| inside(place, key, field, report))?;
+    remarks(place, key, written.model, when, field, report);
+    Some(DraftCandidate {
+        key: name,
+        model: written.model,
+        priority: 0,
+        weight: 1,
+        timeouts: settings::timeouts(place.timeouts, written.timeouts),
+    })
 }
 
 /// Whether the route's residency allows the key's provider; that it does not is reported.
 fn inside(place: &Place<'_, '_>, key: &Resolved<'_>, field: &str, report: &mut Report) -> bool {
-    let Some(residency) = place.residency.filter(|residency| !residency.allows(&key.provider)) else {
+    let Some(residency) = place.residency else { return true };
+    let Provider { label, regions, .. } = &key.provider;
+    let lacks: Vec<String> = residency
+        .lacks(&key.provider)
+        .map(|lack| match lack {
+            Lack::Region if regions.is_empty() => format!("it has no regions, not {}", residency.regions.join(" or ")),
+            Lack::Region => format!("it has regions {}, not {}", regions.join(", "), residency.regions.join(" or ")),
+            Lack::Retention => "it does not say that it keeps nothing longer".to_owned(),
+            Lack::Training => "it does not say that it does not train on it".to_owned(),
+        })
+        .collect();
+    if lacks.is_empty() {
         return true;
-    };
-    let label = &key.provider.label;
-    let (regions, policy) = (key.provider.regions.join(", "), key.provider.data_policy);
-    let mut lacks = Vec::new();
-    if !residency.regions.iter().any(|region| key.provider.regions.contains(region)) && !residency.regions.is_empty() {
-        let has = if regions.is_empty() {
-            "no regions".to_owned()
-        } else {
-            format!("regions {regions}")
-        };
-        lacks.push(format!("it has {has}, not {}", residency.regions.join(" or ")));
-    }
-    if residency
-        .retention_ms
-        .is_some_and(|most| policy.retention_ms.is_none_or(|kept| kept > most))
-    {
-        lacks.push("it does not say that it keeps nothing longer".to_owned());
-    }
-    if residency.no_training && policy.training != Some(false) {
-        lacks.push("it does not say that it does not train on it".to_owned());
     }
     report.error(
         place.route.subject(),
