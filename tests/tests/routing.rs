@@ -7,7 +7,7 @@
 )]
 
 use outrigger_mock::Mock;
-use outrigger_tests::{Answer, Plane, behave, chat, mock, provider, provider_with, route_with};
+use outrigger_tests::{Answer, Plane, anthropic_provider, behave, chat, mock, post, provider, provider_with, route_with};
 use serde_json::{Value, json};
 
 /// A route `m` with rules and more, indented by two.
@@ -237,4 +237,44 @@ async fn a_key_near_its_limit_is_left_to_itself_while_another_has_room() {
     for _ in 0..40 {
         assert_ne!(served(&plane, &chat("m", "hi")).await, "a");
     }
+}
+
+#[tokio::test]
+async fn a_conversation_with_signed_thinking_returns_to_the_provider_that_signed_it() {
+    let mock = mock();
+    let shared = rules("  rules: [{ name: all, targets: [{ keyRef: { name: a }, model: x }, { keyRef: { name: b }, model: x }] }]\n");
+    let plane = Plane::start(&[anthropic_provider(&mock, "a"), anthropic_provider(&mock, "b"), shared]).await;
+    let turn = async |messages: Value| {
+        let body = json!({
+            "model": "m", "max_tokens": 4096, "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "system": "Think before you speak.", "messages": messages,
+        });
+        let mut request = post("/v1/messages", &body);
+        request.headers_mut().insert("anthropic-version", "2023-06-01".parse().unwrap());
+        let answer = plane.send(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.header("x-outrigger-provider").to_owned()
+    };
+    let mut by = [0, 0];
+    for n in 0..12 {
+        let question = format!("What is the square root of {n}?");
+        let first = turn(json!([{"role": "user", "content": question}])).await;
+        by[usize::from(first == "b")] += 1;
+        // The mark of what is to be cached moves on with the conversation, and turns its text into a list.
+        for marked in [
+            json!(question),
+            json!([{"type": "text", "text": question, "cache_control": {"type": "ephemeral"}}]),
+        ] {
+            let next = turn(json!([
+                {"role": "user", "content": marked},
+                {"role": "assistant", "content": [
+                    {"type": "thinking", "thinking": "Roots.", "signature": "c2lnbmVk"},
+                    {"type": "text", "text": "It depends."},
+                ]},
+                {"role": "user", "content": "On what?"},
+            ]));
+            assert_eq!(next.await, first, "conversation {n}");
+        }
+    }
+    assert!(by.iter().all(|count| *count > 0), "both get conversations: {by:?}");
 }

@@ -6,7 +6,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use outrigger_core::{
-    Attempt, Attempts, Auth, Balance, Breaker, Candidate, Class, Dialect, Dispatch, Health, Learnt, Match, Matched, ModelFacts,
+    Attempt, Attempts, Auth, Balance, Breaker, Candidate, Class, Dialect, Dispatch, Ending, Health, Learnt, Match, Matched, ModelFacts,
     ModelPattern, Needs, Origin, Outcome, PicoUsd, Plan, Price, Provider, Quirks, RingKey, Route, Rule, Scheme, Shape, Slots, SlowOf,
     SlowRule, Step, StreamEnd, Table, Target, TargetModel, Tick, Timeouts, Usage, plan,
 };
@@ -167,7 +167,7 @@ impl World {
         let content = self.now.after(Duration::from_millis(100 + seed % 100));
         dispatch.observe(&mut self.health, attempt.id, Outcome::of(Class::Ok), content);
         let end = StreamEnd {
-            ok: true,
+            how: Ending::Whole,
             output_tokens: 200,
             since_first: Duration::from_secs(2),
         };

@@ -27,7 +27,7 @@ pub mod time;
 
 pub use dispatch::{Attempt, AttemptId, Dispatch, Step, Tried, Verdict};
 pub use duration::parse_duration;
-pub use health::{Headroom, Health, KeyState, Learnt, Slot, Slots, StreamEnd, TargetState, TargetView};
+pub use health::{Ending, Headroom, Health, KeyState, Learnt, Slot, Slots, StreamEnd, TargetState, TargetView};
 pub use outcome::{Class, Outcome};
 pub use plan::{Affinity, Plan, Ranked, Reason, Score, Shape, plan};
 pub use price::{PicoUsd, Price, Usage};

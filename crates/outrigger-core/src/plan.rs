@@ -116,7 +116,7 @@ pub struct Score {
     pub output_tokens: u64,
     /// The share of the prompt, in millionths, that the provider's cache is expected to hold.
     pub cached_ppm: u32,
-    /// Attempts that have neither failed nor brought content yet.
+    /// Attempts without an outcome, and streams that have not ended.
     pub in_flight: u32,
     /// What is left of the rate of the key that has most left, in millionths.
     pub headroom_ppm: Option<u32>,

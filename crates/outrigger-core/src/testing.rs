@@ -1,8 +1,8 @@
 //! Tables for tests.
 
 use crate::{
-    Attempts, Auth, Balance, Breaker, Candidate, DataPolicy, Dialect, Match, ModelFacts, ModelPattern, Origin, PicoUsd, Price, Provider,
-    Quirks, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Tick, Timeouts,
+    Attempts, Auth, Balance, Breaker, Candidate, DataPolicy, Dialect, Ending, Match, ModelFacts, ModelPattern, Origin, PicoUsd, Price,
+    Provider, Quirks, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, StreamEnd, Table, Target, TargetModel, Tick, Timeouts,
 };
 use alloc::{
     format,
@@ -171,4 +171,13 @@ pub(crate) fn ms(millis: u64) -> Duration {
 
 pub(crate) fn at(millis: u64) -> Tick {
     Tick(millis * 1_000)
+}
+
+/// A stream of one piece, and whose doing its end was.
+pub(crate) fn ending(how: Ending) -> StreamEnd {
+    StreamEnd {
+        how,
+        output_tokens: 0,
+        since_first: Duration::ZERO,
+    }
 }

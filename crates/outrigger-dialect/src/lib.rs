@@ -17,6 +17,7 @@ pub mod unary;
 pub mod usage;
 
 mod client;
+mod conversation;
 mod facts;
 mod fields;
 mod ir;
@@ -26,6 +27,7 @@ mod provider;
 mod untranslatable;
 
 pub use client::anthropic::token_count;
+pub use conversation::conversation;
 pub use relay::Relay;
 pub use report::{End, Report, Seen, StreamError};
 pub use translate::{Asked, TargetTraits, Translator};

@@ -8,7 +8,7 @@ use crate::{
     snapshot::{RouteHandle, TargetHandle},
     surface::Api,
 };
-use outrigger_core::{Class, Headroom, Learnt, PicoUsd, Price, Tick, Usage, health::StreamEnd};
+use outrigger_core::{Class, Ending, Headroom, Learnt, PicoUsd, Price, StreamEnd, Tick, Usage};
 use outrigger_dialect::Report;
 use std::{sync::Arc, time::Duration};
 
@@ -201,11 +201,14 @@ impl Ledger {
             let each = since_first.as_secs_f64() / f64::from(u32::try_from(tokens - 1).unwrap_or(u32::MAX));
             served.target.saw_time_per_token(&self.app.metrics, each);
         }
-        if outcome == Class::Cancelled {
-            return;
-        }
         let end = StreamEnd {
-            ok: outcome == Class::Ok,
+            how: if outcome == Class::Ok {
+                Ending::Whole
+            } else if outcome == Class::Cancelled {
+                Ending::Left
+            } else {
+                Ending::Broken
+            },
             output_tokens: tokens,
             since_first,
         };

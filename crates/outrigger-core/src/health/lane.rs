@@ -47,7 +47,8 @@ fn remembered(known: Option<(Duration, Tick)>, now: Tick) -> Option<Duration> {
     known.filter(|(_, at)| now.since(*at) <= MEMORY).map(|(time, _)| time)
 }
 
-fn streams(lane: usize) -> bool {
+/// Whether its calls want their answer as a stream.
+pub(super) fn streams(lane: usize) -> bool {
     lane % 2 == 1
 }
 

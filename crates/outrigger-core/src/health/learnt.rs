@@ -130,7 +130,7 @@ impl Health {
         }
         let Some(site) = self.sites.find(span.site) else { return terms };
         if wanted.busy {
-            terms.in_flight = site.in_flight;
+            terms.in_flight = site.in_flight.saturating_add(site.open);
         }
         let Some(lane) = site.lanes.get(lane) else { return terms };
         if wanted.cost {

@@ -101,12 +101,23 @@ pub struct Slot {
 /// How a stream ended that had been committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamEnd {
-    /// It came to its end, or the client left it; false = the provider broke it off or fell silent.
-    pub ok: bool,
+    /// Whose doing its end was.
+    pub how: Ending,
     /// Tokens generated, as far as known; 0 = not known.
     pub output_tokens: u64,
     /// From the first content to the end.
     pub since_first: Duration,
+}
+
+/// Whose doing a stream's end was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It came to its end.
+    Whole,
+    /// The provider broke it off or fell silent.
+    Broken,
+    /// The client left it, which says nothing of the provider.
+    Left,
 }
 
 impl Default for Health {
@@ -175,20 +186,14 @@ impl Health {
         Slots(Arc::new(Inner { targets, pairs }))
     }
 
-    /// Takes in how a committed stream ended: its time per token, or that it broke midway, which counts as a failure. Unary calls have
-    /// told everything with their outcome.
+    /// Takes in how a committed stream ended: its time per token, or that it broke midway, which counts as a failure. Each must be told
+    /// of once, or its target passes for busy. Unary calls have told everything with their outcome.
     pub fn settle(&mut self, slot: Slot, end: StreamEnd, now: Tick) {
         let Some(site) = self.sites.touch(slot.site, now) else { return };
         // The first token came with the first content; the others share the rest of the time.
         let others = u32::try_from(end.output_tokens.saturating_sub(1)).unwrap_or(u32::MAX);
         let per_token = end.since_first.checked_div(others);
-        let ended = End {
-            class: if end.ok { Class::Ok } else { Class::Reset },
-            until: None,
-            started: slot.started,
-            probe: slot.probe,
-        };
-        site.settle(slot.lane, &ended, now.since(slot.started), per_token, now);
+        site.settle(&slot, end.how, per_token, now);
     }
 
     /// How a target stands for one route and kind of call.
@@ -250,7 +255,11 @@ impl Health {
     pub(crate) fn in_flight(&self, slots: &Slots, target: usize) -> (u32, u32, usize) {
         let site = self.sites.find(slots.span(target).unwrap().site).unwrap();
         let pairs = slots.pairs(target).iter().map(|slot| self.pairs.find(slot.pair).unwrap().in_flight);
-        (site.in_flight, pairs.sum(), site.lanes.iter().map(lane::Lane::waiting).sum())
+        (
+            site.in_flight + site.open,
+            pairs.sum(),
+            site.lanes.iter().map(lane::Lane::waiting).sum(),
+        )
     }
 
     fn bar(&self, slot: &PairSlot, now: Tick) -> Bar {

@@ -20,8 +20,9 @@
 //! probe twice; after three good probes what was seen before is forgotten.
 
 use super::{
+    Ending, Slot,
     buckets::{MEMORY, Tally},
-    lane::{LANES, Lane, OVERDUE},
+    lane::{LANES, Lane, OVERDUE, streams},
     probation::{Probation, Returned, WANTED, WHOLE},
 };
 use crate::{Class, Tick, table::Breaker};
@@ -102,7 +103,9 @@ pub(super) struct End {
 pub(super) struct Site {
     pub(super) tally: Tally,
     pub(super) lanes: [Lane; LANES],
+    /// Attempts without an outcome, and streams that go on after theirs.
     pub(super) in_flight: u32,
+    pub(super) open: u32,
     streak: u32,
     /// When the first attempt of the streak started, and the last one failed.
     streak_from: Tick,
@@ -119,6 +122,7 @@ impl Site {
             tally: Tally::default(),
             lanes: Default::default(),
             in_flight: 0,
+            open: 0,
             streak: 0,
             streak_from: Tick(0),
             failed_at: Tick(0),
@@ -221,6 +225,7 @@ impl Site {
         lane.stop(end.started);
         match end.class {
             Class::Ok => {
+                self.open = self.open.saturating_add(u32::from(streams(view.lane)));
                 let took = now.since(end.started);
                 let patience = lane.patience(view.lane, view.breaker, view.reasoning, now);
                 lane.content(end.started, took, patience, calm, now);
@@ -252,16 +257,19 @@ impl Site {
     }
 
     /// A stream ended after its first content.
-    pub(super) fn settle(&mut self, lane: usize, end: &End, total: Duration, per_token: Option<Duration>, now: Tick) {
-        if end.class != Class::Ok {
-            self.failed(end.started, false, now);
-            return;
+    pub(super) fn settle(&mut self, slot: &Slot, how: Ending, per_token: Option<Duration>, now: Tick) {
+        self.open = self.open.saturating_sub(1);
+        match how {
+            Ending::Whole => {}
+            Ending::Broken => return self.failed(slot.started, false, now),
+            Ending::Left => return,
         }
-        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        let Some(lane) = self.lanes.get_mut(slot.lane) else { return };
+        let total = now.since(slot.started);
         lane.complete(total, per_token, now);
-        lane.judge(end.started, Some((crate::SlowOf::Total, total)), end.probe, now);
+        lane.judge(slot.started, Some((crate::SlowOf::Total, total)), slot.probe, now);
         if let Some(time) = per_token {
-            lane.judge(end.started, Some((crate::SlowOf::PerToken, time)), end.probe, now);
+            lane.judge(slot.started, Some((crate::SlowOf::PerToken, time)), slot.probe, now);
         }
     }
 

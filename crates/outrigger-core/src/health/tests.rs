@@ -1,7 +1,7 @@
 use super::{arena::RETIRED, *};
 use crate::{
     Breaker, SlowOf,
-    testing::{Spec, at, chain, ms, ring_key, slow, table},
+    testing::{Spec, at, chain, ending, ms, ring_key, slow, table},
 };
 use alloc::format;
 
@@ -64,6 +64,9 @@ impl World {
             let slot = self.send(target, now);
             let end = now.after(ms(took));
             self.end(slot, class, end);
+            if class == Class::Ok {
+                self.health.settle(slot, ending(Ending::Left), end);
+            }
             end
         })
     }
@@ -407,7 +410,7 @@ fn time_per_token_and_whole_streams_are_learnt_when_a_stream_ends() {
             let slot = world.send(0, at(n));
             world.end(slot, Class::Ok, at(n + 100));
             let end = StreamEnd {
-                ok: true,
+                how: Ending::Whole,
                 output_tokens: 21,
                 since_first: ms(1_000),
             };
@@ -424,12 +427,7 @@ fn streams_that_break_midway_take_a_target_out() {
     for n in 0..10 {
         let slot = world.send(0, at(n * 20));
         world.end(slot, Class::Ok, at(n * 20 + 10));
-        let end = StreamEnd {
-            ok: false,
-            output_tokens: 0,
-            since_first: ms(5),
-        };
-        world.health.settle(slot, end, at(n * 20 + 15));
+        world.health.settle(slot, ending(Ending::Broken), at(n * 20 + 15));
     }
     assert_eq!(world.grade(0, at(200)), Grade::Down);
 }

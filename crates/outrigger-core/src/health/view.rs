@@ -79,7 +79,7 @@ pub struct TargetView {
     pub errors_ppm: Option<u32>,
     /// Attempts in the window, of every kind.
     pub samples: u32,
-    /// Attempts that have neither failed nor brought content yet.
+    /// Attempts without an outcome, and streams that have not ended.
     pub in_flight: u32,
     /// By name, in the order of the ring; empty for a provider without keys.
     pub keys: Vec<(String, KeyState)>,
@@ -110,7 +110,7 @@ impl Health {
             p99: quantile(990_000),
             errors_ppm: share.and_then(|share| u32::try_from(share).ok()),
             samples,
-            in_flight: site.map_or(0, |site| site.in_flight),
+            in_flight: site.map_or(0, |site| site.in_flight.saturating_add(site.open)),
             keys: self.key_states(table, slots, target, now),
         }
     }

@@ -4,11 +4,7 @@ use super::{Exchange, decode::Call};
 use crate::{fault::Fault, ledger::Ledger, snapshot::Snapshot, surface::Api};
 use http::HeaderValue;
 use outrigger_core::{Affinity, Balance, CallFacts, Dispatch, Matched, Needs, NoMatch, Rule, Shape, Tick, Timeouts};
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// A request with its way laid out.
 #[derive(Debug)]
@@ -95,21 +91,16 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
 const GRACE: Duration = Duration::from_millis(250);
 /// The shortest prompt that providers keep in a cache, in tokens.
 const CACHED: u32 = 1_024;
-/// How much of a body's beginning tells whose cached prompt it shares: the system prompt, or the first messages.
-const SHARED: usize = 4 << 10;
 
 /// What the call has in common with those before it, where that matters to its targets.
 fn affinity(call: &Call, rule: Option<&Rule>, prompt_tokens: u32) -> Option<Affinity> {
-    // Thinking that a provider has signed is understood by that provider alone.
-    let bound = call.api == Api::Messages && memchr::memmem::find(&call.body, b"\"signature\"").is_some();
+    // Thinking that a provider has signed is understood by that provider alone, and signed from a conversation's first answer on.
+    let messages = call.api == Api::Messages;
+    let bound = messages && memchr::memmem::find(&call.body, b"\"signature\"").is_some();
     let cached = prompt_tokens >= CACHED && rule.is_some_and(|rule| rule.balance == Balance::Cheapest);
-    (bound || cached).then(|| {
-        let mut hasher = DefaultHasher::new();
-        call.body.get(..SHARED.min(call.body.len())).hash(&mut hasher);
-        Affinity {
-            key: hasher.finish(),
-            bound,
-        }
+    (bound || cached || (messages && call.scan.reasoning)).then(|| Affinity {
+        key: outrigger_dialect::conversation(&call.body),
+        bound,
     })
 }
 

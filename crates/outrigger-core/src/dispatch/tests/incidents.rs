@@ -3,9 +3,9 @@
 
 use super::{SHAPE, at, chain, table};
 use crate::{
-    Attempts, Balance, Breaker, Class, Dispatch, Health, Matched, Outcome, Slots, SlowOf, Step, Table, Tick, Verdict,
+    Attempts, Balance, Breaker, Class, Dispatch, Ending, Health, Matched, Outcome, Slots, SlowOf, Step, Table, Tick, Verdict,
     plan::plan,
-    testing::{Spec, ms, slow},
+    testing::{Spec, ending, ms, slow},
 };
 use alloc::{vec, vec::Vec};
 
@@ -93,6 +93,10 @@ impl World<'_> {
         if let Some((id, _, class)) = ended {
             call.running = None;
             call.dispatch.observe(&mut self.health, id, Outcome::of(class), at(now));
+            if class == Class::Ok {
+                self.health
+                    .settle(call.dispatch.tried()[id.0].attempt.slot, ending(Ending::Whole), at(now));
+            }
         }
         loop {
             match call.dispatch.next(&self.table, &mut self.health, at(now)) {

@@ -3,11 +3,11 @@
 
 use super::{SHAPE, at, table};
 use crate::{
-    Affinity, Attempt, AttemptId, Attempts, Balance, Breaker, Class, Dispatch, Headroom, Health, Learnt, Matched, Outcome, Reason,
+    Affinity, Attempt, AttemptId, Attempts, Balance, Breaker, Class, Dispatch, Ending, Headroom, Health, Learnt, Matched, Outcome, Reason,
     Residency, Shape, Slots, Step, Table, Tick, Usage, Verdict,
     health::{Bar, Grade, View, lane_of},
     plan::{Plan, plan},
-    testing::{Spec, ms, price},
+    testing::{Spec, ending, ms, price},
 };
 use alloc::{string::ToString, vec, vec::Vec};
 use proptest::prelude::*;
@@ -292,6 +292,9 @@ impl World {
                 }),
             };
             self.health.learn(attempt.slot, learnt, now);
+            if outcome.class == Class::Ok {
+                self.health.settle(attempt.slot, ending(Ending::Whole), now);
+            }
         }
         loop {
             // Kept from before the step: what the loop knew when it chose.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    Affinity, Balance, Headroom, Learnt, StreamEnd, Usage,
-    testing::{at, price},
+    Affinity, Balance, Ending, Headroom, Learnt, Slot, StreamEnd, Usage,
+    testing::{at, ending, price},
 };
 
 /// `count` candidates of one priority, as good as each other, each with a price of a dollar more than the one before.
@@ -64,7 +64,7 @@ impl World {
         let content = now.after(ms(first));
         self.health.end(&slot, &ok(), view, content);
         let end = StreamEnd {
-            ok: true,
+            how: Ending::Whole,
             output_tokens: tokens,
             since_first: ms(tokens.saturating_sub(1) * each),
         };
@@ -87,9 +87,10 @@ impl World {
     }
 
     /// An attempt that stays in flight.
-    fn hang(&mut self, target: usize, now: Tick) {
+    fn hang(&mut self, target: usize, now: Tick) -> Slot {
         let slot = self.slots.slot(target, 0, lane_of(SHAPE), false, now).unwrap();
         self.health.begin(&slot, None, now);
+        slot
     }
 
     fn scores(&self, shape: Shape<'_>, now: Tick) -> Vec<Score> {
@@ -268,6 +269,25 @@ fn the_less_busy_for_its_weight_of_two_drawn_comes_first() {
         [0, 0, 100],
         "the two are drawn among those that are well"
     );
+}
+
+#[test]
+fn a_stream_keeps_its_target_busy_until_it_ends_however_that_is() {
+    for how in [Ending::Whole, Ending::Broken, Ending::Left] {
+        let mut world = self::world(2, Balance::LeastBusy);
+        let slot = world.hang(0, at(0));
+        let breaker = world.table.routes[0].breaker;
+        let view = View {
+            breaker: &breaker,
+            lane: lane_of(SHAPE),
+            reasoning: false,
+        };
+        world.health.end(&slot, &ok(), view, at(100));
+        assert_eq!(world.scores(SHAPE, at(100))[0].in_flight, 1, "its answer has begun");
+        assert_eq!(world.firsts(SHAPE, at(100), 100), [0, 100]);
+        world.health.settle(slot, ending(how), at(1_000));
+        assert_eq!(world.scores(SHAPE, at(1_000))[0].in_flight, 0, "{how:?}");
+    }
 }
 
 #[test]
