@@ -22,6 +22,10 @@ const STRETCHED: u32 = 600;
 pub(super) const NEEDED: u32 = 20;
 /// Samples from which a time is known rather than guessed.
 const KNOWN: u32 = 3;
+/// How many outcomes show that a share of the calls has begun to fail: one for each bit of a word.
+const LATEST: u32 = u32::BITS;
+/// Failures among them that chance may have brought together.
+const CHANCE: u32 = 3;
 /// Most seconds that are kept.
 const SECONDS: usize = 64;
 /// Most samples that are kept of one second.
@@ -38,6 +42,10 @@ pub(super) struct Tally {
     seconds: VecDeque<Count>,
     ok: u32,
     failed: u32,
+    /// The last outcomes, the newest in the lowest bit; 1 = failed.
+    latest: u32,
+    /// How many of them there are, up to [`LATEST`].
+    told: u32,
 }
 
 #[derive(Debug)]
@@ -53,6 +61,8 @@ impl Tally {
         if self.seconds.back().is_none_or(|last| last.at < at) {
             self.seconds.push_back(Count { at, ok: 0, failed: 0 });
         }
+        self.latest = self.latest << 1 | u32::from(!ok);
+        self.told = (self.told + 1).min(LATEST);
         let Some(last) = self.seconds.back_mut() else { return };
         let (all, here) = if ok {
             (&mut self.ok, &mut last.ok)
@@ -77,6 +87,15 @@ impl Tally {
             Some(last) if remembered(last.at, now) => (self.ok + self.failed, self.failed),
             _ => (0, 0),
         }
+    }
+
+    /// The share, in millionths, of the last [`LATEST`] attempts that failed, less what a bad draw may bring; 0 while there are fewer.
+    /// It sees in seconds what a minute of good calls before it would hide.
+    pub(super) fn lately(&self, now: Tick) -> u64 {
+        if self.told < LATEST || self.counts(now).0 == 0 {
+            return 0;
+        }
+        u64::from(self.latest.count_ones().saturating_sub(CHANCE)) * 1_000_000 / u64::from(LATEST)
     }
 }
 

@@ -193,7 +193,8 @@ impl Health {
         // The first token came with the first content; the others share the rest of the time.
         let others = u32::try_from(end.output_tokens.saturating_sub(1)).unwrap_or(u32::MAX);
         let per_token = end.since_first.checked_div(others);
-        site.settle(&slot, end.how, per_token, now);
+        let content = Tick(now.0.saturating_sub(u64::try_from(end.since_first.as_micros()).unwrap_or(u64::MAX)));
+        site.settle(&slot, end.how, content, per_token, now);
     }
 
     /// How a target stands for one route and kind of call.

@@ -4,12 +4,19 @@
 //! to 5 s; each that succeeds lets the next one go at once. [`WANTED`] in a row end it; then the share grows back over three seconds, and
 //! trouble within a minute goes on with the gap that had been reached. Gaps are shortened by up to a quarter, by an amount that depends
 //! on the target and the count, so that many clients of one provider do not knock in step.
+//!
+//! Three good answers in a row say little of a provider that fails every third call. So where it is a share of its calls that fails, each
+//! relapse asks for twice as many, up to [`MOST_WANTED`], or for as many as come in [`TRIAL`].
 
 use crate::{Tick, seed};
 use core::time::Duration;
 
 /// Successes in a row that bring a target back.
 pub(super) const WANTED: u32 = 3;
+/// The same after relapses.
+const MOST_WANTED: u32 = 12;
+/// However many are wanted, [`WANTED`] are enough that took so long, or a pod with a call a second would not have it back in ten.
+const TRIAL: Duration = Duration::from_secs(2);
 const FIRST_GAP: Duration = Duration::from_millis(250);
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 /// How long the share takes to grow back.
@@ -19,7 +26,7 @@ const RAMP_START: u64 = 100_000;
 /// All of what would come to a target, in millionths.
 pub(super) const WHOLE: u64 = 1_000_000;
 /// Trouble within it goes on with the gap that the last one had come to.
-const RELAPSE: Duration = Duration::from_mins(1);
+pub(super) const RELAPSE: Duration = Duration::from_mins(1);
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +37,9 @@ pub(super) struct Probation {
     pub(super) heard: Tick,
     /// Successes since the last failure.
     pub(super) good: u32,
+    /// When the first of them came.
+    good_from: Tick,
+    wanted: u32,
     gap: Duration,
     next: Tick,
     /// While a probe runs: when it will have been cancelled, so that a lost one does not block for ever.
@@ -39,14 +49,17 @@ pub(super) struct Probation {
 }
 
 impl Probation {
-    /// Begins. `last`: how the one before ended.
-    pub(super) fn new(last: Option<Returned>, salt: u64, now: Tick) -> Self {
+    /// Begins. `last`: how the one before ended; `partly`: a share of its calls fails, not all.
+    pub(super) fn new(last: Option<Returned>, partly: bool, salt: u64, now: Tick) -> Self {
         let relapse = last.filter(|last| now.since(last.at) <= RELAPSE);
         let gap = relapse.map_or(FIRST_GAP, |last| last.gap.saturating_mul(2)).min(LONGEST_GAP);
+        let wanted = relapse.map_or(WANTED, |last| if partly { last.wanted * 2 } else { last.wanted });
         let mut new = Self {
             since: now,
             heard: now,
             good: 0,
+            good_from: now,
+            wanted: wanted.min(MOST_WANTED),
             gap,
             next: now,
             running: None,
@@ -76,12 +89,20 @@ impl Probation {
     /// An attempt succeeded. True = that was the last one wanted.
     pub(super) fn succeeded(&mut self, probe: bool, now: Tick) -> bool {
         self.heard = now;
+        if self.good == 0 {
+            self.good_from = now;
+        }
         self.good += 1;
         self.next = now;
         if probe {
             self.running = None;
         }
-        self.good >= WANTED
+        self.good >= self.wanted || (self.good >= WANTED && now.since(self.good_from) >= TRIAL)
+    }
+
+    /// A probe has brought content, but that is not the end of it.
+    pub(super) fn goes_on(&mut self, now: Tick) {
+        self.running = Some(now.after(RELAPSE));
     }
 
     /// An attempt failed. Only a probe makes the gap grow: the others were not sent for the target's sake.
@@ -102,7 +123,11 @@ impl Probation {
 
     /// It is over.
     pub(super) fn returned(&self, now: Tick) -> Returned {
-        Returned { at: now, gap: self.gap }
+        Returned {
+            at: now,
+            gap: self.gap,
+            wanted: self.wanted,
+        }
     }
 
     fn rest(&mut self, now: Tick) {
@@ -117,6 +142,7 @@ impl Probation {
 pub(super) struct Returned {
     at: Tick,
     gap: Duration,
+    wanted: u32,
 }
 
 impl Returned {

@@ -9,12 +9,15 @@
 //! - a streak: the last [`STREAK`] attempts all failed. It needs no traffic to speak of, so a pod with a call a minute leaves a dead
 //!   provider after three calls; at a natural error rate of 1 % it is wrong once in a million attempts. A success counts from when
 //!   its attempt started: those under way when an outage begins do not hide it.
-//! - a rate: of at least [`RATED`] attempts of the window more than the route's share failed. It sees a provider that fails half its
-//!   calls, which seldom makes a streak.
+//! - a rate: of at least [`RATED`] attempts of the window more than the route's share failed, or clearly more of the last 32. It sees a
+//!   provider that fails half its calls, which seldom makes a streak.
 //! - a hang: [`OVERDUE`] attempts in flight are older than what is usual and none that started after them has finished in time. It
 //!   sees a provider that answers nothing at all, of which the other two learn only when the clocks run out.
 //!
 //! *Slow* is a route's own word: its quantile against its threshold. It demotes, it never bars.
+//!
+//! A stream that brings content has succeeded. But once one has broken midway, for a minute they count only when they end, or a provider
+//! whose streams all break would come back with the first content of each.
 //!
 //! Streak and hang concern every route, rate and slow only those whose thresholds are crossed. The way back is shared: two routes do not
 //! probe twice; after three good probes what was seen before is forgotten.
@@ -23,7 +26,7 @@ use super::{
     Ending, Slot,
     buckets::{MEMORY, Tally},
     lane::{LANES, Lane, OVERDUE, streams},
-    probation::{Probation, Returned, WANTED, WHOLE},
+    probation::{Probation, RELAPSE, Returned, WANTED, WHOLE},
 };
 use crate::{Class, Tick, table::Breaker};
 use core::time::Duration;
@@ -42,8 +45,8 @@ const OVERLOAD: Duration = Duration::from_mins(1);
 /// Why a target is left alone by everybody or by some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// By routes whose error rate is crossed.
-    Rate,
+    /// By routes that bear less than this share of failures, in millionths: the worst that it has come to.
+    Rate(u64),
     /// By all: a streak or a hang.
     Every,
 }
@@ -113,6 +116,8 @@ pub(super) struct Site {
     down: Option<(Cause, Probation)>,
     overloaded: Tick,
     returned: Option<Returned>,
+    /// When the first stream and the last one broke midway; a minute without any parts one time from the next.
+    broke: Option<(Tick, Tick)>,
     salt: u64,
 }
 
@@ -129,6 +134,7 @@ impl Site {
             down: None,
             overloaded: Tick(0),
             returned: None,
+            broke: None,
             salt,
         }
     }
@@ -147,7 +153,7 @@ impl Site {
         let down = self
             .down
             .as_ref()
-            .filter(|down| self.binds(down, view.breaker, now))
+            .filter(|down| Self::binds(down, view.breaker, now))
             .map(|(_, probation)| probation);
         let grade = if self.overloaded > now {
             Grade::Overloaded(self.overloaded)
@@ -180,16 +186,18 @@ impl Site {
         let found = self.failing(view, now);
         match (&mut self.down, found) {
             (Some((cause, _)), Some(Cause::Every)) => *cause = Cause::Every,
+            (Some((Cause::Rate(was), _)), Some(Cause::Rate(is))) => *was = (*was).max(is),
             (None, Some(cause)) => {
-                self.down = Some((cause, Probation::new(self.returned, self.salt, now)));
+                let partly = cause != Cause::Every;
+                self.down = Some((cause, Probation::new(self.returned, partly, self.salt, now)));
             }
-            (_, Some(Cause::Rate) | None) => {}
+            (_, Some(Cause::Rate(_)) | None) => {}
         }
         let standing = self.graded(found.is_some(), view, now);
         let salt = self.salt.wrapping_add(view.lane as u64);
         if let (Some(rule), Some(lane)) = (view.breaker.slow, self.lanes.get_mut(view.lane)) {
             if standing.grade == Grade::Slow && lane.slow.is_none() {
-                lane.slow = Some((rule, Probation::new(lane.returned, salt, now)));
+                lane.slow = Some((rule, Probation::new(lane.returned, false, salt, now)));
             } else if standing.grade == Grade::Up && lane.slow.as_ref().is_some_and(|(of, _)| *of == rule) {
                 // Its time has come down without probes, because calls had nowhere better to go.
                 lane.slow = None;
@@ -230,7 +238,11 @@ impl Site {
                 let patience = lane.patience(view.lane, view.breaker, view.reasoning, now);
                 lane.content(end.started, took, patience, calm, now);
                 lane.judge(end.started, Some((crate::SlowOf::FirstContent, took)), end.probe, now);
-                self.succeeded(end.started, end.probe, now);
+                if !(streams(view.lane) && self.breaks(now)) {
+                    self.succeeded(end.started, end.probe, now);
+                } else if let (true, Some((_, probation))) = (end.probe, &mut self.down) {
+                    probation.goes_on(now);
+                }
             }
             Class::Connect | Class::Timeout | Class::Reset | Class::ServerError | Class::BadResponse | Class::Overloaded => {
                 lane.judge(end.started, None, end.probe, now);
@@ -257,12 +269,25 @@ impl Site {
     }
 
     /// A stream ended after its first content.
-    pub(super) fn settle(&mut self, slot: &Slot, how: Ending, per_token: Option<Duration>, now: Tick) {
+    pub(super) fn settle(&mut self, slot: &Slot, how: Ending, content: Tick, per_token: Option<Duration>, now: Tick) {
         self.open = self.open.saturating_sub(1);
+        // Whether it did not count with its first content.
+        let counts = self.breaks(content);
         match how {
+            Ending::Whole if counts => self.succeeded(slot.started, slot.probe, now),
             Ending::Whole => {}
-            Ending::Broken => return self.failed(slot.started, false, now),
-            Ending::Left => return,
+            Ending::Broken => {
+                self.failed(slot.started, slot.probe && counts, now);
+                let since = self.broke.filter(|_| self.breaks(now)).map_or(now, |(since, _)| since);
+                self.broke = Some((since, now));
+                return;
+            }
+            Ending::Left => {
+                if slot.probe && counts {
+                    self.released(slot.lane);
+                }
+                return;
+            }
         }
         let Some(lane) = self.lanes.get_mut(slot.lane) else { return };
         let total = now.since(slot.started);
@@ -271,6 +296,11 @@ impl Site {
         if let Some(time) = per_token {
             lane.judge(slot.started, Some((crate::SlowOf::PerToken, time)), slot.probe, now);
         }
+    }
+
+    /// Whether streams broke of late, seen at that time.
+    fn breaks(&self, now: Tick) -> bool {
+        self.broke.is_some_and(|(since, last)| since <= now && now.since(last) <= RELAPSE)
     }
 
     /// How long an attempt seen so may go without content.
@@ -333,7 +363,14 @@ impl Site {
         }
         let returning = share(self.returned, now) < WHOLE;
         let enough = if returning { RATED_RETURNING } else { RATED };
-        (self.tally.counts(now).0 >= enough && self.exceeds(view.breaker, now)).then_some(Cause::Rate)
+        let (all, failed) = self.tally.counts(now);
+        let known = if all >= enough {
+            u64::from(failed) * 1_000_000 / u64::from(all)
+        } else {
+            0
+        };
+        let share = known.max(self.tally.lately(now));
+        exceeds(share, view.breaker).then_some(Cause::Rate(share))
     }
 
     fn hangs(&self, view: View<'_>, now: Tick) -> bool {
@@ -347,18 +384,18 @@ impl Site {
         overdue.sum::<usize>() >= OVERDUE
     }
 
-    fn exceeds(&self, breaker: &Breaker, now: Tick) -> bool {
-        let (all, failed) = self.tally.counts(now);
-        u64::from(failed) * 1_000_000 > u64::from(all) * u64::from(breaker.error_rate_ppm.unwrap_or(RATE))
-    }
-
-    fn binds(&self, (cause, probation): &(Cause, Probation), breaker: &Breaker, now: Tick) -> bool {
+    fn binds((cause, probation): &(Cause, Probation), breaker: &Breaker, now: Tick) -> bool {
         now.since(probation.heard) <= MEMORY
             && match cause {
                 Cause::Every => true,
-                Cause::Rate => self.exceeds(breaker, now),
+                Cause::Rate(share) => exceeds(*share, breaker),
             }
     }
+}
+
+/// Whether a route bears no such share of failures.
+fn exceeds(share_ppm: u64, breaker: &Breaker) -> bool {
+    share_ppm > u64::from(breaker.error_rate_ppm.unwrap_or(RATE))
 }
 
 fn share(returned: Option<Returned>, now: Tick) -> u64 {

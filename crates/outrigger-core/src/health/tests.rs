@@ -5,6 +5,8 @@ use crate::{
 };
 use alloc::format;
 
+mod streams;
+
 /// One place in a table, asked with one breaker on the lane of short streams.
 struct World {
     table: Table,
@@ -399,37 +401,6 @@ fn a_slow_target_comes_back_when_probes_are_fast_and_gradually() {
     }
     let standing = world.review(0, now);
     assert_eq!((standing.grade, standing.latency, standing.share), (Grade::Up, None, 100_000));
-}
-
-#[test]
-fn time_per_token_and_whole_streams_are_learnt_when_a_stream_ends() {
-    for (of, threshold, expected) in [(SlowOf::PerToken, 40, 50), (SlowOf::Total, 1_000, 1_090)] {
-        let mut world = World::new(&chain(1));
-        world.breaker = slow(of, ms(threshold));
-        for n in 0..20 {
-            let slot = world.send(0, at(n));
-            world.end(slot, Class::Ok, at(n + 100));
-            let end = StreamEnd {
-                how: Ending::Whole,
-                output_tokens: 21,
-                since_first: ms(1_000),
-            };
-            world.health.settle(slot, end, at(n + 1_090));
-        }
-        let standing = world.review(0, at(1_200));
-        assert_eq!((standing.grade, standing.latency), (Grade::Slow, Some(ms(expected))), "{of:?}");
-    }
-}
-
-#[test]
-fn streams_that_break_midway_take_a_target_out() {
-    let mut world = World::new(&chain(1));
-    for n in 0..10 {
-        let slot = world.send(0, at(n * 20));
-        world.end(slot, Class::Ok, at(n * 20 + 10));
-        world.health.settle(slot, ending(Ending::Broken), at(n * 20 + 15));
-    }
-    assert_eq!(world.grade(0, at(200)), Grade::Down);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{SHAPE, at, chain, table};
 use crate::{
     Attempts, Balance, Breaker, Class, Dispatch, Ending, Health, Matched, Outcome, Slots, SlowOf, Step, Table, Tick, Verdict,
     plan::plan,
+    seed,
     testing::{Spec, ending, ms, slow},
 };
 use alloc::{vec, vec::Vec};
@@ -274,6 +275,26 @@ fn in_no_second_a_recovered_target_gets_more_than_twice_its_share() {
             assert!(served(&seen, 70_000, 80_000) >= 7 * share, "{balance:?}: it is back");
         }
     }
+}
+
+#[test]
+fn a_provider_that_fails_every_third_call_does_not_come_back_after_three_lucky_ones() {
+    let incident = 30_000..90_000;
+    let mut late = 0;
+    for salt in 0..8 {
+        let fails = |now: u64| seed::below(now, salt, 10) < 3;
+        let provider: Provider = &|target, now| match target {
+            0 if incident.contains(&now) && fails(now) => (Some(5), Class::ServerError),
+            _ => (Some(50), Class::Ok),
+        };
+        let seen = run(Breaker::default(), 50, 120_000, incident.clone(), provider);
+        assert_eq!(seen.failed, 0);
+        late += seen.met.iter().filter(|start| **start >= 40_000 && fails(**start)).count();
+        let back = served(&seen, 100_000, 110_000);
+        assert!(back >= 180, "{back} of 200 are back ten seconds after it is well");
+    }
+    // From the tenth second on. A run of luck brings it back now and then, and not for long.
+    assert!(late <= 40, "{late} of 8,000 calls met a failure first");
 }
 
 #[test]
