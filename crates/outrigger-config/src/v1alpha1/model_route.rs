@@ -303,7 +303,7 @@ pub struct Timeouts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempts {
-    /// Most attempts, the first one included. Default: 4.
+    /// Most attempts, the first one included. Of three or more the last leaves the first priority, if that took all before it. Default: 4.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 16))]
     pub max: Option<u32>,

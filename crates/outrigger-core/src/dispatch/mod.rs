@@ -17,7 +17,7 @@
 //! | `content_policy` | the same, unless the route wants another target to be asked |
 //! | `context_window` | a candidate with a larger or unknown window |
 //! | `auth`, `quota`, `rate_limited` | another key of the same target, one that stands by only if no other can be sent; then the next target |
-//! | everything else | the next target, then other keys of those tried |
+//! | everything else | the next target, then other keys of those tried; the last attempt of a budget of three or more leaves a priority to which all before it went |
 //! | *stale* | the same pair once more on a new connection, free of charge, at most once a pair |
 //!
 //! What was tried comes again only when nothing untried can be sent, and after a pause: the back-off, or the time that the provider told

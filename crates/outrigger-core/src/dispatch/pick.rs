@@ -19,6 +19,8 @@ pub(super) struct Pair {
 /// How welcome an untried pair is; the rank decides inside each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Tier {
+    /// A target of a later priority, where none but the last attempt has not been spent on those before it.
+    LastElsewhere,
     /// Another key of the target whose key was at fault.
     SameTarget,
     /// A target that this request has not tried.
@@ -150,6 +152,7 @@ impl Dispatch {
         let known = self.knows(ranked.target);
         let plain = if known { Tier::OtherKey } else { Tier::NewTarget };
         match standing.grade {
+            Grade::Up | Grade::Slow if !known && self.leaves(ranked) => Some((Tier::LastElsewhere, false)),
             Grade::Up | Grade::Slow if self.stay == Some(ranked.target) => Some((Tier::SameTarget, false)),
             Grade::Slow if ranked.reason == Reason::Probe && may_probe => Some((plain, true)),
             Grade::Slow if ranked.reason == Reason::Probe && !known => Some((Tier::ProbeTaken, false)),
@@ -157,6 +160,17 @@ impl Dispatch {
             Grade::Down if may_probe => Some((plain, true)),
             Grade::Down | Grade::Overloaded(_) => None,
         }
+    }
+
+    /// Whether all attempts but the last, two or more, went to earlier priorities. What makes several targets of one priority fail, a dark
+    /// region say, may well make all of them fail: a budget that is used up among them would end a call that another would have served.
+    fn leaves(&self, ranked: &Ranked) -> bool {
+        let last = self.counted >= 2 && self.attempts.max.saturating_sub(self.counted) == 1;
+        let priority = |tried: &Tried| self.plan.ranked.get(tried.rank).map(|ranked| ranked.priority);
+        last && self
+            .tried
+            .iter()
+            .all(|tried| priority(tried).is_some_and(|tried| tried < ranked.priority))
     }
 
     /// Whether the target suits the call: its window is larger than those that were too small, or not known, and it can be asked so.

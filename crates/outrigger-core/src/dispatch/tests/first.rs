@@ -30,6 +30,35 @@ fn what_breaks_between_the_plan_and_the_first_attempt_is_passed_over() {
 }
 
 #[test]
+fn the_last_attempt_leaves_a_priority_all_of_whose_targets_may_share_a_fate() {
+    let of = |priority| Spec {
+        priority,
+        keys: 2,
+        ..Spec::default()
+    };
+    // How many attempts there are, and how each ends; which priorities they go to.
+    let rows: [(u32, &[Class], &[u32]); 4] = [
+        (4, &[Class::Connect; 4], &[0, 0, 0, 1]),
+        (3, &[Class::Auth; 3], &[0, 0, 1]),
+        // Of two the second is no last one of many.
+        (2, &[Class::Connect; 2], &[0, 0]),
+        (6, &[Class::Connect; 6], &[0, 0, 0, 0, 1, 2]),
+    ];
+    for (max, ends, expected) in rows {
+        let mut world = World::new(&[of(0), of(0), of(0), of(0), of(1), of(2)]);
+        world.attempts.max = max;
+        let mut request = world.request(at(0), DEADLINE);
+        let mut went = vec![];
+        for end in ends {
+            let attempt = request.send(at(0));
+            went.push(request.world.table.routes[0].rules[0].candidates[attempt.target].priority);
+            request.end(*end, at(0));
+        }
+        assert_eq!(went, expected, "{max} attempts");
+    }
+}
+
+#[test]
 fn what_was_tried_stays_the_first_while_the_rest_is_ranked_behind_it() {
     let mut world = World::new(&chain(3));
     let mut plan = world.request(at(0), DEADLINE).dispatch.plan;
