@@ -55,10 +55,10 @@ impl App {
         let slots = health.attach(&Table::default(), &|_| false, Tick(clock.now_us()));
         Self {
             budget: Budget::new(settings.max_buffered, settings.max_in_flight),
+            read_buffers: ReadBuffers::new(settings.max_buffered),
             settings,
             clock,
             metrics,
-            read_buffers: ReadBuffers::new(),
             upstreams,
             ring: Ring::default(),
             tasks,

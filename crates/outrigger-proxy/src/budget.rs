@@ -80,8 +80,8 @@ impl Drop for Held {
 }
 
 /// Room for the read buffers of client connections. A connection keeps the buffer of its largest read for as long as its stream lasts: large
-/// ones make long prompts cheap, and small ones many streams. So the first connections get large ones, and those that come when many are
-/// open small ones.
+/// ones make long prompts cheap, as a prompt that comes in one read is not copied, and small ones many streams. So the first connections get
+/// large ones, and those that come when many are open small ones.
 #[derive(Debug)]
 pub(crate) struct ReadBuffers {
     left: AtomicUsize,
@@ -95,23 +95,25 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffers {
-    /// What all buffers beyond the smallest may take together.
-    const ROOM: usize = 4 << 20;
+    /// Most that all buffers beyond the smallest take together.
+    const ROOM: usize = 16 << 20;
     /// What every connection may have.
     const SMALLEST: usize = 16 << 10;
     /// More makes no read cheaper.
-    const LARGEST: usize = 256 << 10;
+    const LARGEST: usize = 512 << 10;
 
-    pub(crate) fn new() -> Arc<Self> {
+    /// Buffers for a process that may hold `max_bytes` in flight: they take a twelfth of that beside it, and no more than 16 MiB.
+    pub(crate) fn new(max_bytes: u64) -> Arc<Self> {
+        let room = usize::try_from(max_bytes / 12).unwrap_or(usize::MAX);
         Arc::new(Self {
-            left: AtomicUsize::new(Self::ROOM),
+            left: AtomicUsize::new(room.min(Self::ROOM)),
         })
     }
 
-    /// The buffer of one more connection: at most a sixteenth of what is left.
+    /// The buffer of one more connection: at most a quarter of what is left.
     pub(crate) fn take(self: &Arc<Self>) -> ReadBuffer {
         let left = self.left.load(Ordering::Relaxed);
-        let share = (left / 16).min(Self::LARGEST);
+        let share = (left / 4).min(Self::LARGEST);
         let wanted = if share > Self::SMALLEST { share } else { 0 };
         let taken = self
             .left
@@ -143,15 +145,16 @@ mod tests {
 
     #[test]
     fn few_connections_read_in_large_steps_and_many_take_no_more_than_the_room_there_is() {
-        let room = ReadBuffers::new();
+        let room = ReadBuffers::new(24 << 20);
         let first = room.take();
         assert_eq!(first.size(), ReadBuffers::LARGEST);
         let many: Vec<ReadBuffer> = (0..3_000).map(|_| room.take()).collect();
-        assert!(many.iter().map(|buffer| buffer.taken).sum::<usize>() < ReadBuffers::ROOM);
+        assert!(many.iter().map(|buffer| buffer.taken).sum::<usize>() < 2 << 20);
         assert!(many.is_sorted_by(|earlier, later| earlier.size() >= later.size()));
         assert_eq!(many.last().unwrap().size(), ReadBuffers::SMALLEST);
         drop((first, many));
         assert_eq!(room.take().size(), ReadBuffers::LARGEST);
+        assert_eq!(ReadBuffers::new(u64::MAX).left.load(Ordering::Relaxed), ReadBuffers::ROOM);
     }
 
     #[test]
