@@ -11,7 +11,7 @@ mod scrub;
 mod table;
 mod wait;
 
-pub use room::{Room, room};
+pub use room::{Room, room, tells_of_room};
 
 use body::Said;
 

@@ -15,6 +15,11 @@ pub struct Room {
     pub resets: Option<Duration>,
 }
 
+/// Whether a header of this name, in lower case, is one that [`room`] goes by: most providers send none.
+pub fn tells_of_room(name: &str) -> bool {
+    name.starts_with("x-ratelimit-limit-") || name.starts_with("anthropic-ratelimit-")
+}
+
 /// Of the limits on requests and on tokens the one of which the least is left.
 pub fn room(head: &Head<'_>) -> Option<Room> {
     let header = head.header;
@@ -57,11 +62,13 @@ mod tests {
 
     fn of(headers: &[(&str, &str)]) -> Option<Room> {
         let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        room(&Head {
+        let told = room(&Head {
             status: 200,
             header: &header,
             now_unix_ms: 1_700_000_000_000,
-        })
+        });
+        assert!(told.is_none() || headers.iter().any(|(name, _)| tells_of_room(name)), "{headers:?}");
+        told
     }
 
     #[test]

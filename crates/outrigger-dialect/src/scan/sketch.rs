@@ -1,6 +1,7 @@
 //! How large a prompt is, from the lengths of its parts. An estimate for admission and routing; it must never be what somebody is billed.
 
 use crate::json::{Kind, Malformed, Reader, items, members};
+use memchr::memchr_iter;
 
 /// The size of a prompt by its parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,9 +156,7 @@ impl Sketch {
 /// Bytes of a string once its escapes are resolved. Where escapes are rare they are taken for the two-character kind; where they are
 /// dense, as in a text of which every character is `\u1234`, each is looked at.
 fn text_bytes(raw: &[u8]) -> u64 {
-    // Blocks that a sum of bytes cannot overflow, so that the compiler can count many at a time.
-    let in_block = |block: &[u8]| usize::from(block.iter().map(|byte| u8::from(*byte == b'\\')).sum::<u8>());
-    let backslashes: usize = raw.chunks(128).map(in_block).sum();
+    let backslashes = memchr_iter(b'\\', raw).count();
     if backslashes * 8 < raw.len() {
         return (raw.len() - backslashes) as u64;
     }
