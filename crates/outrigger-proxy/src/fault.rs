@@ -3,7 +3,7 @@
 
 use crate::{
     names,
-    record::{AttemptRecord, RequestId, attempts_header, header_value},
+    record::{AttemptRecord, RequestId, header_value, push_attempts},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -270,7 +270,9 @@ impl Fault {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if !attempts.is_empty() {
-            headers.insert(&names::ATTEMPTS, header_value(attempts_header(attempts)));
+            let mut tried = String::new();
+            push_attempts(&mut tried, attempts);
+            headers.insert(&names::ATTEMPTS, header_value(tried));
         }
         response
     }

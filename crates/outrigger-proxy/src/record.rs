@@ -32,6 +32,10 @@ impl RequestId {
 
     /// As a header's value.
     pub(crate) fn header(self) -> HeaderValue {
+        header_value(Bytes::copy_from_slice(&self.text()))
+    }
+
+    fn text(self) -> [u8; 28] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut shown = *b"req_000000000000000000000000";
         let bytes = self.0.to_be_bytes().into_iter().chain(self.1.to_be_bytes());
@@ -39,7 +43,7 @@ impl RequestId {
         for (place, nibble) in shown.iter_mut().skip(4).zip(nibbles) {
             *place = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
         }
-        header_value(Bytes::copy_from_slice(&shown))
+        shown
     }
 }
 
@@ -91,8 +95,13 @@ pub(crate) struct Record {
 impl Record {
     /// The record as a JSON object; unknown fields are absent. Written, not built: each stream carries one.
     pub(crate) fn json(&self) -> String {
-        let mut out = Object::new(String::with_capacity(512));
-        out.raw("id", &format!("\"{}\"", self.id));
+        self.write(String::with_capacity(512))
+    }
+
+    /// Appends [`Self::json`].
+    pub(crate) fn write(&self, out: String) -> String {
+        let mut out = Object::new(out);
+        out.text("id", std::str::from_utf8(&self.id.text()).ok());
         out.text("outcome", Some(self.outcome.as_str()));
         out.text("route", self.route.as_deref());
         out.text("rule", self.rule.as_deref());
@@ -123,7 +132,8 @@ impl Record {
             ("wasted_usd", self.wasted),
         ] {
             if let Some(amount) = amount {
-                out.raw(name, &usd(amount));
+                out.key(name);
+                push_usd(&mut out.0, amount);
             }
         }
         out.raw("estimated", if self.estimated { "true" } else { "false" });
@@ -211,39 +221,35 @@ impl Object {
     }
 }
 
-/// Dollars in decimals, exact: `0.000123`.
-pub(crate) fn usd(amount: PicoUsd) -> String {
+/// Appends dollars in decimals, exact: `0.000123`.
+pub(crate) fn push_usd(out: &mut String, amount: PicoUsd) {
     const PICO: u64 = 1_000_000_000_000;
     let (whole, fraction) = (amount.0 / PICO, amount.0 % PICO);
-    let mut out = String::with_capacity(24);
-    text::push(&mut out, whole);
+    text::push(out, whole);
     out.push('.');
-    text::push_padded(&mut out, fraction, 12);
+    text::push_padded(out, fraction, 12);
     let kept = out.trim_end_matches('0').len();
     out.truncate(kept);
     if out.ends_with('.') {
         out.push('0');
     }
-    out
 }
 
-/// `x-outrigger-attempts`: an RFC 9651 list, oldest first. A member that is no token is a quoted string.
-pub(crate) fn attempts_header(attempts: &[AttemptRecord]) -> String {
-    let mut out = String::with_capacity(attempts.len() * 48);
-    for attempt in attempts {
-        if !out.is_empty() {
+/// Appends `x-outrigger-attempts`: an RFC 9651 list, oldest first. A member that is no token is a quoted string.
+pub(crate) fn push_attempts(out: &mut String, attempts: &[AttemptRecord]) {
+    for (at, attempt) in attempts.iter().enumerate() {
+        if at > 0 {
             out.push_str(", ");
         }
         match &attempt.model {
-            Some(model) => member(&mut out, &format!("{}/{model}", attempt.target.trim_end_matches("/*"))),
-            None => member(&mut out, &attempt.target),
+            Some(model) => member(out, &format!("{}/{model}", attempt.target.trim_end_matches("/*"))),
+            None => member(out, &attempt.target),
         }
         out.push_str(";outcome=");
         out.push_str(attempt.class.as_str());
         out.push_str(";ms=");
-        text::push(&mut out, attempt.ms);
+        text::push(out, attempt.ms);
     }
-    out
 }
 
 fn member(out: &mut String, name: &str) {
@@ -313,7 +319,9 @@ mod tests {
             (123_000_000, "0.000123"),
             (2_500_000_000_000, "2.5"),
         ] {
-            assert_eq!(usd(PicoUsd(pico)), text);
+            let mut out = String::from("7, ");
+            push_usd(&mut out, PicoUsd(pico));
+            assert_eq!(out, format!("7, {text}"));
         }
     }
 
@@ -413,11 +421,13 @@ mod tests {
             class: Class::Timeout,
             ms: 12,
         };
-        let header = attempts_header(&[
+        let mut header = String::new();
+        let attempts = [
             attempt("openai-main/gpt-4o", None),
             attempt("1st/m", None),
             attempt("pass/*", Some("a \"b\"\\é")),
-        ]);
+        ];
+        push_attempts(&mut header, &attempts);
         assert_eq!(
             header,
             r#"openai-main/gpt-4o;outcome=timeout;ms=12, "1st/m";outcome=timeout;ms=12, "pass/a \"b\"\\";outcome=timeout;ms=12"#

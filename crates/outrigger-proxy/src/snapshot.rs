@@ -8,7 +8,7 @@ use crate::{
     surface::Api,
     upstream::{Destination, Upstreams},
 };
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use outrigger_core::{Auth, Class, Dialect, ModelFacts, Router, Secret, Slots, Table, TargetModel};
 use outrigger_dialect::headers;
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
@@ -39,7 +39,12 @@ pub(crate) struct ProviderHandle {
     pub(crate) destination: Destination<Outgoing>,
     pub(crate) path: String,
     uris: [Option<Uri>; Api::ALL.len()],
+    /// Headers of every request, from the object.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// The heads of a unary call and of one for a stream, but for what depends on the call.
+    heads: [HeaderMap; 2],
+    /// The client's headers that go on to it.
+    pub(crate) forwarded: Vec<HeaderName>,
     pub(crate) auth_name: HeaderName,
     /// Names of the ring's keys.
     pub(crate) key_names: Vec<Arc<str>>,
@@ -212,15 +217,19 @@ impl ProviderHandle {
             let parsed = name.parse::<HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
             extra.push(parsed.ok_or_else(|| unusable(format!("header {name} is not a valid header")))?);
         }
+        let destination = upstreams
+            .destination(&provider.origin, provider.ca_pem.as_deref())
+            .map_err(|error| unusable(error.to_string()))?;
+        let heads = ["application/json", "text/event-stream"].map(|accept| head(&extra, destination.host(), accept));
+        let forwarded = headers::forwarded(provider.dialect).iter().copied().map(HeaderName::from_static);
+        // What the object sets wins.
+        let forwarded = forwarded.filter(|name| !extra.iter().any(|(own, _)| own == name)).collect();
         let mut auth = Vec::with_capacity(provider.ring.len());
         if provider.auth == Auth::ApiKey {
             for key in &provider.ring {
                 auth.push(secrets.get(&key.id).and_then(|secret| authorization(provider.dialect, secret)));
             }
         }
-        let destination = upstreams
-            .destination(&provider.origin, provider.ca_pem.as_deref())
-            .map_err(|error| unusable(error.to_string()))?;
         Ok(Self {
             label: provider.label.as_str().into(),
             shown: header_value(provider.label.clone()),
@@ -230,16 +239,39 @@ impl ProviderHandle {
             path: provider.path.clone(),
             uris,
             headers: extra,
+            heads,
+            forwarded,
             auth_name: HeaderName::from_static(headers::authorize(provider.dialect, "").0),
             key_names: provider.ring.iter().map(|key| key.name.as_str().into()).collect(),
             auth,
         })
     }
 
+    /// The head of a call, to be completed.
+    pub(crate) fn head(&self, stream: bool) -> HeaderMap {
+        let [unary, streamed] = &self.heads;
+        let mut head = if stream { streamed.clone() } else { unary.clone() };
+        head.reserve(4);
+        head
+    }
+
     /// The path of `api`; `None` where this dialect has no such endpoint.
     pub(crate) fn uri(&self, api: Api) -> Option<&Uri> {
         self.uris.get(api.index()).and_then(Option::as_ref)
     }
+}
+
+/// What every call to a provider says, `own` being what its object adds to it or puts in its place.
+fn head(own: &[(HeaderName, HeaderValue)], host: &HeaderValue, accept: &'static str) -> HeaderMap {
+    let agent = HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION")));
+    let mut head = HeaderMap::with_capacity(8 + own.len());
+    head.insert(header::HOST, host.clone());
+    head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    head.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    head.insert(header::USER_AGENT, agent);
+    head.extend(own.iter().cloned());
+    head
 }
 
 fn authorization(dialect: Dialect, secret: &Secret) -> Option<HeaderValue> {

@@ -16,7 +16,8 @@ use std::{
 /// The body of a provider's answer.
 pub(crate) struct Source {
     body: AnswerBody<Outgoing>,
-    gzip: Option<GzDecoder<Vec<u8>>>,
+    /// Boxed: rare, and larger than all else here.
+    gzip: Option<Box<GzDecoder<Vec<u8>>>>,
 }
 
 /// A body that cannot be read on.
@@ -46,7 +47,7 @@ impl Source {
             .map_or(&b"identity"[..], |value| value.as_bytes());
         let gzip = match coding {
             b"" | b"identity" => None,
-            b"gzip" | b"x-gzip" => Some(GzDecoder::new(Vec::new())),
+            b"gzip" | b"x-gzip" => Some(Box::new(GzDecoder::new(Vec::new()))),
             _ => return Err(Unreadable::Coding),
         };
         Ok((head, Self { body, gzip }))

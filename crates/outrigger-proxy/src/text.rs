@@ -1,5 +1,33 @@
 //! Numbers as text for headers: what `format!` would do, at a fraction of its cost. Every answer carries several.
 
+use crate::record::header_value;
+use bytes::Bytes;
+use http::HeaderValue;
+use std::ops::Range;
+
+/// Values of an answer's headers that are written into one buffer.
+pub(crate) struct Values(String);
+
+impl Values {
+    /// With room for what most answers say.
+    pub(crate) fn new() -> Self {
+        Self(String::with_capacity(192))
+    }
+
+    /// Writes one more value; where it stands.
+    pub(crate) fn add(&mut self, write: impl FnOnce(&mut String)) -> Range<usize> {
+        let start = self.0.len();
+        write(&mut self.0);
+        start..self.0.len()
+    }
+
+    /// Takes a value out once all are written.
+    pub(crate) fn done(self) -> impl Fn(Range<usize>) -> HeaderValue {
+        let written = Bytes::from(self.0);
+        move |range| header_value(written.slice(range))
+    }
+}
+
 /// Appends `number` in decimals.
 pub(crate) fn push(out: &mut String, number: u64) {
     push_padded(out, number, 1);
@@ -18,7 +46,7 @@ pub(crate) fn push_padded(out: &mut String, number: u64, width: usize) {
         used += 1;
     }
     let shown = digits.get(digits.len().saturating_sub(used)..).unwrap_or_default();
-    out.extend(shown.iter().map(|digit| char::from(*digit)));
+    out.push_str(std::str::from_utf8(shown).unwrap_or_default());
 }
 
 /// Appends microseconds as milliseconds with three decimals.

@@ -43,7 +43,8 @@ async fn call(exchange: Exchange, api: surface::Api, headers: HeaderMap, mut bod
             return refuse(&exchange, &fault);
         }
     };
-    match run(&exchange, &mut ledger, api, headers, &mut body).await {
+    // Boxed: its state is large and gone at the commit, while this future's own stays for as long as a stream lasts.
+    match Box::pin(run(&exchange, &mut ledger, api, headers, &mut body)).await {
         Ok((committed, rule, deadline)) => respond::respond(exchange, ledger, rule, committed, deadline),
         Err(fault) => {
             let attempts = std::mem::take(&mut ledger.attempts);
@@ -64,10 +65,10 @@ type Ran = (attempt::Committed, http::HeaderValue, outrigger_core::Tick);
 /// The stages up to the commit. The call, and with it the prompt, is gone when this returns.
 async fn run(exchange: &Exchange, ledger: &mut Ledger, api: surface::Api, headers: HeaderMap, body: &mut Incoming) -> Result<Ran, Fault> {
     let call = decode::decode(exchange, ledger, api, headers, body).await?;
-    let planned = plan::plan(exchange, ledger, &call)?;
+    let mut planned = plan::plan(exchange, ledger, &call)?;
     let deadline = planned.deadline;
     let rule = planned.rule_header();
-    let committed = attempt::drive(exchange, ledger, &call, planned).await?;
+    let committed = attempt::drive(exchange, ledger, &call, &mut planned).await?;
     drop(call);
     ledger.held.shrink(u64::MAX);
     Ok((committed, rule, deadline))

@@ -25,7 +25,7 @@ use outrigger_dialect::{
     Relay, Report,
     classify::{self, Classified},
 };
-use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
+use std::{collections::VecDeque, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 /// How much of an error's body is read to tell what it is.
 const ERROR_PREFIX: usize = 64 << 10;
@@ -140,7 +140,7 @@ impl From<Unreadable> for Failed {
 }
 
 /// Drives attempts until one commits or nothing is left to try.
-pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call, planned: Planned) -> Result<Committed, Fault> {
+pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call, planned: &mut Planned) -> Result<Committed, Fault> {
     let Planned { snapshot, dispatch, .. } = planned;
     let mut driver = Driver {
         exchange,
@@ -149,39 +149,38 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
     };
     let mut refusal = None;
     loop {
-        match driver.next() {
+        let started = exchange.app.now();
+        match driver.next(started) {
             Step::Send(attempt) => {
                 let Some(target) = snapshot.targets.get(attempt.target) else {
-                    driver.observe(attempt.id, Outcome::of(Class::ClientError));
+                    driver.observe(attempt.id, Outcome::of(Class::ClientError), started);
                     continue;
                 };
-                let started = exchange.app.now();
                 ledger.first_sent.get_or_insert(started);
-                let ended = driver.run(call, target, &attempt).await;
-                let now = exchange.app.now();
-                let class = match &ended {
-                    Ok(_) => Class::Ok,
-                    Err(failed) => failed.class(),
+                let ended = driver.run(call, target, &attempt, started).await;
+                let (class, now) = match &ended {
+                    Ok(committed) => (Class::Ok, committed.at),
+                    Err(failed) => (failed.class(), exchange.app.now()),
                 };
                 note(ledger, call, target, &attempt, class, now.since(started));
                 target.count_attempt(&exchange.app.metrics, class);
                 match ended {
                     Ok(committed) => {
-                        driver.observe(attempt.id, Outcome::of(Class::Ok));
+                        driver.observe(attempt.id, Outcome::of(Class::Ok), now);
                         target.saw_first_content(&exchange.app.metrics, committed.at.since(started).as_secs_f64());
                         serve(ledger, call, target, &attempt, committed.headroom);
                         ledger.first_content = Some(committed.at);
                         return Ok(committed);
                     }
                     Err(failed) => {
-                        driver.observe(attempt.id, failed.outcome);
+                        driver.observe(attempt.id, failed.outcome, now);
                         refusal = failed.said;
                     }
                 }
             }
             Step::WaitUntil(at) => exchange.timer.until(at).await,
             // Attempts are cancelled inside `run`, where they live.
-            Step::Cancel(id) => driver.observe(id, Outcome::of(Class::Cancelled)),
+            Step::Cancel(id) => driver.observe(id, Outcome::of(Class::Cancelled), started),
             Step::Finish(verdict) => {
                 let hopeless = driver.dispatch.hopeless();
                 if !hopeless.is_empty() {
@@ -197,35 +196,33 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
 /// The core's loop with its surroundings. Dropped in the middle, as by a client's hang-up, it leaves nothing in flight.
 struct Driver<'a> {
     exchange: &'a Exchange,
-    dispatch: Dispatch,
+    dispatch: &'a mut Dispatch,
     table: &'a Table,
 }
 
 impl Driver<'_> {
-    fn next(&mut self) -> Step {
-        let now = self.exchange.app.now();
+    fn next(&mut self, now: Tick) -> Step {
         self.dispatch.next(self.table, &mut self.exchange.app.health(), now)
     }
 
-    fn observe(&mut self, id: AttemptId, outcome: Outcome) {
-        let now = self.exchange.app.now();
+    fn observe(&mut self, id: AttemptId, outcome: Outcome, now: Tick) {
         self.dispatch.observe(&mut self.exchange.app.health(), id, outcome, now);
     }
 
     /// Runs one attempt to its commit or failure, or until the core or a clock ends it.
-    async fn run(&mut self, call: &Call, target: &TargetHandle, attempt: &Attempt) -> Result<Committed, Failed> {
+    async fn run(&mut self, call: &Call, target: &TargetHandle, attempt: &Attempt, started: Tick) -> Result<Committed, Failed> {
         let exchange = self.exchange;
+        let mut now = started;
         exchange.disarm();
-        // Boxed: it is the largest state of a call, and every future around it would be moved with it.
-        let mut running = Box::pin(send(exchange, call, target, attempt));
+        let mut running = pin!(send(exchange, call, target, attempt));
         loop {
-            let watch = match self.next() {
+            let watch = match self.next(now) {
                 Step::WaitUntil(at) => at,
                 // A probe's own time is over, or the whole request's.
                 Step::Cancel(_) | Step::Finish(_) => return Err(Failed::of(Class::Timeout)),
                 Step::Send(other) => {
                     // A second attempt beside a running one: this data plane runs one at a time, the newer wins.
-                    self.observe(other.id, Outcome::of(Class::Cancelled));
+                    self.observe(other.id, Outcome::of(Class::Cancelled), now);
                     return Err(Failed::of(Class::Cancelled));
                 }
             };
@@ -237,10 +234,12 @@ impl Driver<'_> {
                 exchange.timer.poll_at(cx, watch.min(exchange.alarm())).map(|()| None)
             })
             .await;
-            match ended {
-                Some(ended) => return ended,
-                None if exchange.app.now() >= exchange.alarm() => return Err(Failed::of(Class::Timeout)),
-                None => {}
+            if let Some(ended) = ended {
+                return ended;
+            }
+            now = exchange.app.now();
+            if now >= exchange.alarm() {
+                return Err(Failed::of(Class::Timeout));
             }
         }
     }
@@ -318,6 +317,9 @@ async fn read(
 
 /// What the provider says is left of the key's rate.
 fn headroom(exchange: &Exchange, headers: &HeaderMap, now: Tick) -> Option<Headroom> {
+    if !headers.keys().any(|name| classify::tells_of_room(name.as_str())) {
+        return None;
+    }
     let head = classify::Head {
         status: 200,
         header: &|name| headers.get(name).and_then(|value| value.to_str().ok()),

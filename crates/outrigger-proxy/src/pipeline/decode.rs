@@ -7,10 +7,9 @@ use super::{
 };
 use crate::{fault::Fault, ledger::Ledger, names, surface::Api};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use outrigger_core::Tick;
 use outrigger_dialect::scan::{self, Scan};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -73,8 +72,7 @@ async fn read(exchange: &Exchange, ledger: &mut Ledger, headers: &HeaderMap, bod
     let reserved = announced(headers);
     let mut buffer = BytesMut::new();
     loop {
-        let deadline = exchange.app.now().after(settings.stall);
-        let Some(frame) = next_frame(exchange, body, deadline).await? else {
+        let Some(frame) = next_frame(exchange, body).await? else {
             break;
         };
         let Ok(data) = frame.into_data() else { continue };
@@ -96,11 +94,11 @@ async fn read(exchange: &Exchange, ledger: &mut Ledger, headers: &HeaderMap, bod
     Ok(buffer.freeze())
 }
 
-async fn next_frame(exchange: &Exchange, body: &mut Incoming, deadline: Tick) -> Result<Option<hyper::body::Frame<Bytes>>, Fault> {
+async fn next_frame(exchange: &Exchange, body: &mut Incoming) -> Result<Option<hyper::body::Frame<Bytes>>, Fault> {
     tokio::select! {
         biased;
         frame = body.frame() => frame.transpose().map_err(|_| Fault::hung_up()),
-        () = exchange.timer.until(deadline) => {
+        () = exchange.timer.after(exchange.app.settings.stall) => {
             let mut fault = Fault::client(408, Some("request_timeout"), None, "The request body stopped coming.");
             fault.close = true;
             Err(fault)
@@ -127,12 +125,35 @@ fn is_json_suffix(media: &str) -> bool {
 
 /// Reads the gateway's own headers. Each may come once; one that we cannot read is refused rather than ignored.
 fn asked(headers: &HeaderMap) -> Result<Asked, Fault> {
+    let mut own = [
+        (&names::ROUTE, None),
+        (&names::TASK, None),
+        (&names::METADATA, None),
+        (&names::TIMEOUT, None),
+    ];
+    let mut patience = None;
+    // One pass: most calls have none of them, and to look each up would cost more.
+    for (name, value) in headers {
+        let text = name.as_str();
+        if text.starts_with("x-outrigger-") {
+            if let Some((_, slot)) = own.iter_mut().find(|(known, _)| *known == name)
+                && slot.replace(single(name, value)?).is_some()
+            {
+                return Err(twice(name));
+            }
+        } else if name == names::SDK_READ_TIMEOUT || name == names::SDK_TIMEOUT {
+            // The SDK's own description of itself: nothing a caller could mend, so what cannot be read is left alone.
+            patience = [patience, seconds(value)].into_iter().flatten().min();
+        }
+    }
+    let [route, task, metadata, timeout] = own.map(|(_, value)| value.filter(|text| !text.is_empty()));
     let mut asked = Asked {
-        route: single(headers, &names::ROUTE)?.map(str::to_owned),
-        task: single(headers, &names::TASK)?.map(str::to_owned),
+        route: route.map(str::to_owned),
+        task: task.map(str::to_owned),
+        patience,
         ..Asked::default()
     };
-    if let Some(list) = single(headers, &names::METADATA)? {
+    if let Some(list) = metadata {
         for pair in list.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let Some((name, value)) = pair.split_once('=') else {
                 return Err(bad_header(&names::METADATA, list, "`name=value, name=value`"));
@@ -140,33 +161,25 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Fault> {
             asked.metadata.insert(name.trim().to_owned(), value.trim().to_owned());
         }
     }
-    if let Some(text) = single(headers, &names::TIMEOUT)? {
+    if let Some(text) = timeout {
         let timeout = outrigger_core::parse_duration(text).filter(|timeout| !timeout.is_zero());
         asked.timeout = Some(timeout.ok_or_else(|| bad_header(&names::TIMEOUT, text, "a positive duration such as `90s` or `1m30s`"))?);
     }
-    // These are the SDK's own description of itself: nothing a caller could mend, so what cannot be read is left alone.
-    asked.patience = [&names::SDK_READ_TIMEOUT, &names::SDK_TIMEOUT]
-        .into_iter()
-        .filter_map(|name| headers.get(name)?.to_str().ok()?.parse::<f64>().ok())
-        .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
-        .filter_map(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .min();
     Ok(asked)
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Fault::client(
-            400,
-            Some("invalid_header"),
-            Some(name.as_str()),
-            format!("The header {name} is there twice."),
-        ));
-    }
-    let text = value.to_str().map_err(|_| bad_header(name, "…", "visible ASCII"))?;
-    Ok(Some(text.trim()).filter(|text| !text.is_empty()))
+fn single<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Fault> {
+    value.to_str().map(str::trim).map_err(|_| bad_header(name, "…", "visible ASCII"))
+}
+
+fn twice(name: &HeaderName) -> Fault {
+    let message = format!("The header {name} is there twice.");
+    Fault::client(400, Some("invalid_header"), Some(name.as_str()), message)
+}
+
+fn seconds(value: &HeaderValue) -> Option<Duration> {
+    let seconds = value.to_str().ok()?.parse::<f64>().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|wait| !wait.is_zero())
 }
 
 fn bad_header(name: &HeaderName, given: &str, right: &str) -> Fault {

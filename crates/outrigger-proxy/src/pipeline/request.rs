@@ -1,10 +1,10 @@
 //! The request towards a provider: the client's own bytes with what this target needs spliced in, or a translation.
 
 use super::{Exchange, attempt::Failed, decode::Call};
-use crate::{body::Outgoing, names, snapshot::TargetHandle, surface::Api};
+use crate::{body::Outgoing, names, record::header_value, snapshot::TargetHandle, surface::Api};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
-use outrigger_core::{Class, ModelFacts};
+use http::{Method, Request};
+use outrigger_core::{Class, Dialect, ModelFacts};
 use outrigger_dialect::{
     classify::Classified,
     headers,
@@ -48,42 +48,26 @@ pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> 
         (vec![translated(call, target)?], false)
     };
 
-    let mut request = Request::new(Outgoing::Slices(slices.into()));
+    let mut request = Request::new(Outgoing::of(slices));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri.clone();
+    *request.headers_mut() = provider.head(call.scan.stream);
     let out = request.headers_mut();
-    out.reserve(10 + provider.headers.len());
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if call.scan.stream {
-        "text/event-stream"
-    } else {
-        "application/json"
-    };
-    out.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    out.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))),
-    );
     if same {
-        for name in headers::forwarded(provider.dialect) {
-            for value in call.headers.get_all(*name) {
-                out.append(*name, value.clone());
+        for name in &provider.forwarded {
+            for value in call.headers.get_all(name) {
+                out.append(name, value.clone());
             }
         }
     }
-    let version = call
-        .headers
-        .get(&names::ANTHROPIC_VERSION)
-        .and_then(|value| value.to_str().ok())
-        .filter(|_| same);
-    if let Some((name, value)) = headers::fixed(provider.dialect, target.model_name(&call.scan.model_name), version)
-        && let Ok(value) = HeaderValue::from_str(&value)
-    {
-        out.insert(name, value);
-    }
-    for (name, value) in &provider.headers {
-        out.insert(name, value.clone());
+    if provider.dialect == Dialect::Anthropic {
+        let version = call.headers.get(&names::ANTHROPIC_VERSION).filter(|_| same);
+        let version = version.and_then(|value| value.to_str().ok());
+        if let Some((name, value)) = headers::fixed(provider.dialect, target.model_name(&call.scan.model_name), version)
+            && !out.contains_key(name)
+        {
+            out.insert(name, header_value(value));
+        }
     }
     if let Some(Some(value)) = key.and_then(|key| provider.auth.get(key)) {
         out.insert(&provider.auth_name, value.clone());

@@ -97,7 +97,8 @@ pub(crate) struct ReplyStream {
     relay: Option<Box<Relay>>,
     source: Option<Source>,
     between: Duration,
-    quiet_until: Tick,
+    /// Absent where it is not waited for: then the clock is read only once it is.
+    quiet_until: Option<Tick>,
     deadline: Tick,
     done: bool,
     out: Vec<Bytes>,
@@ -108,7 +109,7 @@ impl ReplyStream {
     pub(super) fn new(exchange: Exchange, ledger: Ledger, times: (Tick, Duration), deadline: Tick, source: Source) -> Self {
         let (at, between) = times;
         Self {
-            quiet_until: at.after(between),
+            quiet_until: Some(at.after(between)),
             dialect: exchange.dialect,
             exchange,
             ledger: Some(ledger),
@@ -155,7 +156,9 @@ impl ReplyStream {
                     }
                 }
                 Poll::Pending => {
-                    if self.exchange.timer.poll_at(cx, self.quiet_until.min(self.deadline)).is_pending() {
+                    let app = &self.exchange.app;
+                    let quiet_until = *self.quiet_until.get_or_insert_with(|| app.now().after(self.between));
+                    if self.exchange.timer.poll_at(cx, quiet_until.min(self.deadline)).is_pending() {
                         return Poll::Pending;
                     }
                     if let Err(broken) = self.break_off(Class::Timeout) {
@@ -168,7 +171,7 @@ impl ReplyStream {
 
     /// A chunk came: it goes on at once, whatever it is.
     fn take(&mut self, chunk: Bytes) {
-        self.quiet_until = self.exchange.app.now().after(self.between);
+        self.quiet_until = None;
         let Some(relay) = &mut self.relay else {
             self.queue.push_back(chunk);
             return;
@@ -205,9 +208,11 @@ impl ReplyStream {
             return;
         }
         ledger.report = relay.report().clone();
-        let record = ledger.record(Class::Ok, self.exchange.app.now()).json();
-        self.out
-            .insert(at.min(self.out.len()), Bytes::from(format!(": outrigger {record}\n\n")));
+        let mut comment = String::with_capacity(640);
+        comment.push_str(": outrigger ");
+        let mut comment = ledger.record(Class::Ok, self.exchange.app.now()).write(comment);
+        comment.push_str("\n\n");
+        self.out.insert(at.min(self.out.len()), comment.into());
     }
 
     /// The provider's body ended.

@@ -6,7 +6,10 @@ use super::{
     decode::Call,
     request::{Reading, asked},
 };
-use crate::{snapshot::TargetHandle, source::Source};
+use crate::{
+    snapshot::TargetHandle,
+    source::{Source, Unreadable},
+};
 use bytes::{Bytes, BytesMut};
 use outrigger_core::Class;
 use outrigger_dialect::{
@@ -27,8 +30,9 @@ pub(super) async fn collect(
     let mut held = VecDeque::new();
     let mut size = 0;
     loop {
-        exchange.arm(exchange.app.now().after(between));
-        let Some(chunk) = source.next().await else { break };
+        let Some(chunk) = next(exchange, between, &mut source).await else {
+            break;
+        };
         let chunk = chunk.map_err(|_| Failed::of(Class::Reset))?;
         size += chunk.len();
         held.push_back(chunk);
@@ -54,6 +58,19 @@ pub(super) async fn collect(
     }
     let report = unary::inspect(provider.dialect, call.api.endpoint(), &body).map_err(bad)?;
     Ok(Answer::Unary { body, report })
+}
+
+/// The next chunk. The clock starts only where it has to be waited for.
+async fn next(exchange: &Exchange, between: Duration, source: &mut Source) -> Option<Result<Bytes, Unreadable>> {
+    let mut waits = false;
+    std::future::poll_fn(|cx| {
+        let next = source.poll_next(cx);
+        if next.is_pending() && !std::mem::replace(&mut waits, true) {
+            exchange.arm(exchange.app.now().after(between));
+        }
+        next
+    })
+    .await
 }
 
 /// A 200 that is none: an error object has a class of its own.

@@ -29,7 +29,6 @@ pub use error::{ConnectFault, SendError, SendErrorKind};
 pub use pool::Lease;
 pub use tls::{Tls, TlsError};
 
-use bytes::Bytes;
 use connect::Handshake;
 use dns::Addresses;
 use http::{HeaderValue, Request, Response, header};
@@ -47,9 +46,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// What a request's body must be.
-pub trait RequestBody: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static {}
+pub trait RequestBody: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static {}
 
-impl<B> RequestBody for B where B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static {}
+impl<B> RequestBody for B where B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static {}
 
 /// Bounds of every pool.
 #[derive(Clone, Copy, Debug)]
@@ -209,7 +208,7 @@ impl<B: RequestBody> Upstreams<B> {
             let reused = lease.reused;
             match lease.exchange(request).await {
                 Ok(sent) => return Ok(sent),
-                Err((_, Some(unsent))) if reused => request = unsent,
+                Err((_, Some(unsent))) if reused => request = *unsent,
                 Err((error, _)) => return Err(error),
             }
         }
@@ -248,28 +247,40 @@ impl<B: RequestBody> Lease<B> {
         self.reused
     }
 
-    /// The second half of [`Upstreams::send`].
+    /// The second half of [`Upstreams::send`]. The request is on its way when this returns; the future waits for the answer.
     ///
     /// # Errors
     /// [`SendError`] of any kind but `Connect` and `Full`.
-    pub async fn send(self, request: Request<B>) -> Result<Sent<B>, SendError> {
-        self.exchange(request).await.map_err(|(error, _)| error)
+    pub fn send(self, request: Request<B>) -> impl Future<Output = Result<Sent<B>, SendError>> {
+        let exchange = self.exchange(request);
+        async move { exchange.await.map_err(|(error, _)| error) }
     }
 
-    async fn exchange(mut self, mut request: Request<B>) -> Result<Sent<B>, (SendError, Option<Request<B>>)> {
+    // No async function: it would hold the request, which is large, twice over and for as long as the answer takes.
+    fn exchange(mut self, mut request: Request<B>) -> impl Future<Output = Result<Sent<B>, Unsent<B>>> {
         request.headers_mut().insert(header::HOST, self.pool().host.clone());
         let reused = self.reused;
-        let Some(connection) = self.connection() else {
-            // A checked-out lease always has one; without one nothing was sent.
-            return Err((SendError::full(0), Some(request)));
+        // A checked-out lease always has one; without one nothing was sent.
+        let posted = match self.connection() {
+            Some(connection) => Ok(connection.post(request)),
+            None => Err((SendError::full(0), Some(Box::new(request)))),
         };
-        let (head, incoming) = connection.exchange(request, reused).await?.into_parts();
-        Ok(Sent {
-            response: Response::from_parts(head, AnswerBody::new(incoming, self)),
-            reused,
-        })
+        async move {
+            let answer = posted?;
+            let Some(connection) = self.connection() else {
+                return Err((SendError::full(0), None));
+            };
+            let (head, incoming) = connection.answer(answer, reused).await?.into_parts();
+            Ok(Sent {
+                response: Response::from_parts(head, AnswerBody::new(incoming, self)),
+                reused,
+            })
+        }
     }
 }
+
+/// Why there is no answer, and the request itself if none of it has been sent.
+type Unsent<B> = (SendError, Option<Box<Request<B>>>);
 
 impl<B: RequestBody> Shared<B> {
     fn pool(&self, origin: &Origin, ca_pem: Option<&str>) -> Result<Pool<B>, DestinationError> {

@@ -1,11 +1,13 @@
 //! The connections of one origin: which one a request gets and where it goes afterwards. Last in, first out, so that a quiet hour lets
 //! the rest age away. A connection never serves two requests at a time, and never exists without its handle.
 
-use super::RequestBody;
 use super::connect::{Handshake, Listening, Transport};
 use super::dns::Addresses;
 use super::error::SendError;
-use http::HeaderValue;
+use super::{RequestBody, Unsent};
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use outrigger_core::Origin;
@@ -292,29 +294,36 @@ impl<B: RequestBody> Connection<B> {
         })
     }
 
-    /// One request, one answer. In the error's place the request itself, if none of it has been sent.
-    pub(super) async fn exchange(
-        &mut self,
-        request: http::Request<B>,
-        reused: bool,
-    ) -> Result<http::Response<hyper::body::Incoming>, (SendError, Option<http::Request<B>>)> {
+    /// Hands a request over to be written. What comes back waits for its answer, and is to be moved by [`answer`](Self::answer).
+    pub(super) fn post(&mut self, request: Request<B>) -> impl Future<Output = Answered<B>> + use<B> {
         self.heard.store(false, Ordering::Relaxed);
-        let hushed = self.bell.hush();
+        let _hushed = self.bell.hush();
         // Not under the scheduler's budget: who is out of it would be woken, and this is polled deaf.
-        let mut answer = pin!(tokio::task::coop::unconstrained(self.send.try_send_request(request)));
-        drop(hushed);
-        let answer = std::future::poll_fn(|cx| self.drive(cx, |cx| answer.as_mut().poll(cx))).await;
+        tokio::task::coop::unconstrained(self.send.try_send_request(request))
+    }
+
+    /// Moves the connection until what was [`post`](Self::post)ed has its answer.
+    pub(super) async fn answer(
+        &mut self,
+        posted: impl Future<Output = Answered<B>>,
+        reused: bool,
+    ) -> Result<Response<Incoming>, Unsent<B>> {
+        let mut posted = pin!(posted);
+        let answer = std::future::poll_fn(|cx| self.drive(cx, |cx| posted.as_mut().poll(cx))).await;
         match answer {
             Some(Ok(response)) => Ok(response),
             Some(Err(mut failed)) => {
                 let unsent = failed.take_message();
                 let heard = unsent.is_none() && self.heard.load(Ordering::Relaxed);
-                Err((SendError::exchange(failed.error(), reused, heard), unsent))
+                Err((SendError::exchange(failed.error(), reused, heard), unsent.map(Box::new)))
             }
             None => Err((SendError::ended(), None)),
         }
     }
 }
+
+/// What hyper says of a request.
+type Answered<B> = Result<Response<Incoming>, TrySendError<Request<B>>>;
 
 /// Wakes whoever waits for a connection, when its socket or its request's body moves. While the connection is being moved anyway a ring is
 /// only noted: most come from what is being done, and a wake-up for each would double the work.

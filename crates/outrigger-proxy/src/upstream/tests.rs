@@ -1,6 +1,7 @@
 //! Over real sockets: each peer is a listener of the test's own, each of its connections a script that the test speaks line by line.
 
 use super::*;
+use bytes::Bytes;
 use bytes::BytesMut;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
