@@ -3,7 +3,7 @@
 //! Decides status, headers and content. It must never touch the connection: what breaks on the way is the tape's business.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::behaviour::{Behaviour, BodyFault, ErrorScript, Gzip};
@@ -79,7 +79,7 @@ pub(crate) fn refusal(exchange: &Exchange) -> Option<Refusal> {
         return Some(Refusal::with(400, error));
     }
     if let Some(keys) = &behaviour.keys
-        && !credential(exchange).is_some_and(|given| keys.iter().any(|key| key == given))
+        && !credential(&exchange.headers).is_some_and(|given| keys.iter().any(|key| key == given))
     {
         return Some(Refusal::plain(401));
     }
@@ -122,13 +122,11 @@ pub(crate) fn refusal(exchange: &Exchange) -> Option<Refusal> {
     (!exists(asked)).then(|| Refusal::saying(404, format!("The model `{asked}` does not exist or you do not have access to it.")))
 }
 
-/// The key of a call. With two of them, `x-api-key` counts, as with the original.
-fn credential(exchange: &Exchange) -> Option<&str> {
-    let text = |name: &str| exchange.headers.get(name).and_then(|value| value.to_str().ok());
+/// The key that a call brings. With two of them, `x-api-key` counts, as with the original.
+pub(crate) fn credential(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    text("x-api-key")
-        .or(bearer)
-        .or_else(|| realtime::subprotocol_key(&exchange.headers))
+    text("x-api-key").or(bearer).or_else(|| realtime::subprotocol_key(headers))
 }
 
 /// The response: the refusal, or the endpoint's answer, with the script's faults worked in.

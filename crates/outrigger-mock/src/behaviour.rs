@@ -78,6 +78,8 @@ pub struct Behaviour {
 
     /// Keys accepted; any other is a 401. Default: every key.
     pub keys: Option<Vec<String>>,
+    /// Scripts of single keys: a call that brings one of them meets its script instead of this one. Schedules count all calls of the provider.
+    pub by_key: BTreeMap<String, Behaviour>,
     /// Refuse, with a 400 that says why, what a gateway must not send; default: true.
     pub strict: Option<bool>,
     /// Further top-level fields that a strict provider takes.
@@ -275,6 +277,9 @@ impl Behaviour {
                 return Err(format!("{name} must be between 200 and 599"));
             }
         }
+        for (key, script) in &self.by_key {
+            script.check().map_err(|why| format!("by_key `{key}`: {why}"))?;
+        }
         if !(0.0..=1.0).contains(&self.fail_rate) {
             return Err("fail_rate must be between 0 and 1".to_owned());
         }
@@ -289,6 +294,11 @@ impl Behaviour {
             }
         }
         Ok(())
+    }
+
+    /// The script that a call with this key meets.
+    pub(crate) fn of_key(&self, key: Option<&str>) -> &Self {
+        key.and_then(|key| self.by_key.get(key)).unwrap_or(self)
     }
 
     /// Whether faults strike the call with this number (from 1, counted since the behaviour was set).

@@ -152,14 +152,15 @@ impl Provider {
         lock(&self.script).behaviour.as_ref().clone()
     }
 
-    /// The script as it is for the next call: with its faults, or without them.
-    pub(crate) fn next_behaviour(&self) -> Behaviour {
+    /// The script as it is for the next call, which brings this key: with its faults, or without them.
+    pub(crate) fn next_behaviour(&self, key: Option<&str>) -> Behaviour {
         let mut script = lock(&self.script);
         script.calls += 1;
-        if script.behaviour.strikes(script.calls) {
-            script.behaviour.struck()
+        let behaviour = script.behaviour.of_key(key);
+        if behaviour.strikes(script.calls) {
+            behaviour.struck()
         } else {
-            script.behaviour.healthy()
+            behaviour.healthy()
         }
     }
 

@@ -69,7 +69,7 @@ pub(crate) async fn call(
     let (name, below, endpoint) = place::locate(&path);
     let provider = registry.provider(name);
     let reused = connection.begin(&provider);
-    let behaviour = provider.next_behaviour();
+    let behaviour = provider.next_behaviour(answer::credential(request.headers()));
     let (head, incoming) = request.into_parts();
     let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let (body, whole) = read(incoming).await;

@@ -250,6 +250,32 @@ async fn the_same_script_gives_the_same_bytes() {
 }
 
 #[tokio::test]
+async fn a_call_meets_the_script_of_the_key_that_it_brings() {
+    let mock = scripted(json!({"latency_ms": 1, "by_key": {"spent": {"status": 429, "fail_every": 2}, "gone": {"keys": []}}}));
+    for (number, (key, status)) in [
+        ("spent", 200),
+        ("spent", 429),
+        ("good", 200),
+        ("gone", 401),
+        ("spent", 200),
+        ("spent", 429),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let headers = [("authorization", format!("Bearer {key}"))];
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = once(&mock, post_with(CHAT, &headers, &chat(json!({})))).await.unwrap();
+        assert_eq!(answer.status.as_u16(), status, "call {number} with {key}");
+    }
+    assert!(
+        crate::Behaviour::parse(r#"{"by_key": {"a": {"status": 1}}}"#)
+            .unwrap_err()
+            .contains("by_key `a`")
+    );
+}
+
+#[tokio::test]
 async fn keys_are_checked_in_either_header() {
     let mock = scripted(json!({"keys": ["k1", "k2"]}));
     for (header, value, path, status) in [
