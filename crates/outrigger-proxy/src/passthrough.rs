@@ -78,6 +78,7 @@ pub(crate) async fn serve(exchange: Exchange, head: Parts, body: Incoming) -> Re
                 model: None,
                 key: None,
                 class,
+                probe: false,
                 ms,
             };
             pipeline::refuse(&exchange, &Fault::exhausted(&[tried], None))

@@ -66,6 +66,8 @@ pub(crate) struct AttemptRecord {
     pub(crate) model: Option<Arc<str>>,
     pub(crate) key: Option<Arc<str>>,
     pub(crate) class: Class,
+    /// It was sent to learn whether its target is well again, and was cut short where that took long.
+    pub(crate) probe: bool,
     pub(crate) ms: u64,
 }
 
@@ -162,6 +164,9 @@ impl AttemptRecord {
         out.number("ms", self.ms);
         out.text("model", self.model.as_deref());
         out.text("key", self.key.as_deref());
+        if self.probe {
+            out.raw("probe", "true");
+        }
         out.close()
     }
 }
@@ -249,6 +254,9 @@ pub(crate) fn push_attempts(out: &mut String, attempts: &[AttemptRecord]) {
         out.push_str(attempt.class.as_str());
         out.push_str(";ms=");
         text::push(out, attempt.ms);
+        if attempt.probe {
+            out.push_str(";probe");
+        }
     }
 }
 
@@ -347,6 +355,7 @@ mod tests {
                     model: None,
                     key: Some("k".into()),
                     class: Class::Timeout,
+                    probe: true,
                     ms: 2_001,
                 },
                 AttemptRecord {
@@ -354,6 +363,7 @@ mod tests {
                     model: Some("möbel".into()),
                     key: None,
                     class: Class::Ok,
+                    probe: false,
                     ms: 4,
                 },
             ],
@@ -379,7 +389,7 @@ mod tests {
             serde_json::from_str::<Value>(&known.json()).unwrap(),
             serde_json::json!({
                 "id": "req_000000000000000100000002", "outcome": "ok", "route": "ns/r", "rule": "a \"quoted\" \\ rule\n", "endpoint": "chat",
-                "stream": true, "attempts": [{ "target": "a/m", "outcome": "timeout", "ms": 2001, "key": "k" },
+                "stream": true, "attempts": [{ "target": "a/m", "outcome": "timeout", "ms": 2001, "key": "k", "probe": true },
                     { "target": "b/*", "outcome": "ok", "ms": 4, "model": "möbel" }],
                 "provider": "b", "model": "möbel",
                 "usage": { "input": 1, "output": 2, "cached_read": 3, "cache_write": 4, "reasoning": 5 },
@@ -419,6 +429,7 @@ mod tests {
             model: model.map(Into::into),
             key: None,
             class: Class::Timeout,
+            probe: target == "pass/*",
             ms: 12,
         };
         let mut header = String::new();
@@ -430,7 +441,7 @@ mod tests {
         push_attempts(&mut header, &attempts);
         assert_eq!(
             header,
-            r#"openai-main/gpt-4o;outcome=timeout;ms=12, "1st/m";outcome=timeout;ms=12, "pass/a \"b\"\\";outcome=timeout;ms=12"#
+            r#"openai-main/gpt-4o;outcome=timeout;ms=12, "1st/m";outcome=timeout;ms=12, "pass/a \"b\"\\";outcome=timeout;ms=12;probe"#
         );
     }
 }

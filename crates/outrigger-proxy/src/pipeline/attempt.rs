@@ -365,6 +365,7 @@ fn note(ledger: &mut Ledger, call: &Call, target: &TargetHandle, attempt: &Attem
         model: asked,
         key: attempt.key.and_then(|key| target.provider.key_names.get(key).cloned()),
         class,
+        probe: attempt.probe,
         ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     });
 }
