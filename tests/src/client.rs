@@ -67,6 +67,11 @@ impl Connection {
         Ok(Answer::read(response).await)
     }
 
+    /// Whether another request can be sent: neither side has closed it.
+    pub fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Hangs up at once.
     pub async fn hang_up(mut self) {
         drop(self.sender);

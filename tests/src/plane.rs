@@ -47,7 +47,11 @@ impl Plane {
         Self::try_start(manifests, flags).await.expect("a data plane")
     }
 
-    async fn try_start(manifests: &[String], flags: &[&str]) -> anyhow::Result<Self> {
+    /// As [`start_with`](Self::start_with), for those who can go on without it.
+    ///
+    /// # Errors
+    /// Where it does not start, with what it logged.
+    pub async fn try_start(manifests: &[String], flags: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         std::fs::create_dir(folder.path().join("routes"))?;
         write(&folder.path().join("routes"), manifests)?;
@@ -217,19 +221,18 @@ fn write(folder: &Path, manifests: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A binary beside the running test's own folder; `cargo xtask test` builds them first.
+/// A binary beside the running program, or one folder up where that is a test; `cargo xtask` builds them first.
 ///
 /// # Errors
 /// Where it is not built.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("target folder")?;
-    let binary = folder.join(name);
-    if !binary.exists() {
-        bail!(
-            "{} is not built: run `cargo build -p {name}` first, or `cargo xtask test process`",
-            binary.display()
-        );
-    }
-    Ok(binary)
+    let running = std::env::current_exe()?;
+    let folders = running.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join(name)).find(|binary| binary.is_file());
+    found.with_context(|| {
+        format!(
+            "{name} is not built beside {}: run `cargo build -p {name}` first, or `cargo xtask test process`",
+            running.display()
+        )
+    })
 }

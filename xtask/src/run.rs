@@ -1,14 +1,30 @@
 //! `cargo xtask run NAME`: what takes minutes and is run on purpose.
 
+use crate::{bench::subject, workspace};
 use anyhow::{Context as _, ensure};
-use clap::ValueEnum;
+use clap::Subcommand;
 use std::process::{Command, ExitCode};
 
 /// Arguments of `cargo xtask run`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to run.
-    name: Name,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Seconds and mebibytes: the compile step, reloads under load, idle connections, slow answers, memory; and on a real API server how soon an
+    /// edit is in force, what a rotation costs, and what thousands of routes take.
+    Figures(Figures),
+    /// What users count on, over real sockets: spike, fleet, outage, tiers, tasks, keys, residency, lastresort, or all.
+    Scenario(Scenario),
+    /// The fault matrix: a target that fails in every way that providers do, and what callers notice.
+    Faults(Scenario),
+}
+
+#[derive(clap::Args)]
+struct Figures {
     /// Build profile of the binary under test; figures of record are taken with `dist`.
     #[arg(long, default_value = "dist")]
     profile: String,
@@ -16,20 +32,40 @@ pub(crate) struct Args {
     filter: Option<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Name {
-    /// Seconds and mebibytes: the compile step, reloads under load, idle connections, slow answers, memory; and on a real API server how soon an
-    /// edit is in force, what a rotation costs, and what thousands of routes take.
-    Figures,
+#[derive(clap::Args)]
+struct Scenario {
+    /// Build profile of the binary under test; figures of record are taken with `dist`.
+    #[arg(long, default_value = "release")]
+    profile: String,
+    /// The scenario's name and its flags; `--help` shows them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    match args.name {
-        Name::Figures => figures(args),
+    match &args.what {
+        What::Figures(args) => figures(args),
+        What::Scenario(args) => scenario("scenario", args),
+        What::Faults(args) => scenario("faults", args),
     }
 }
 
-fn figures(args: &Args) -> anyhow::Result<ExitCode> {
+/// Builds the real binary and the program that loads it, side by side, and runs that.
+fn scenario(what: &str, args: &Scenario) -> anyhow::Result<ExitCode> {
+    let scenarios = subject::build(&args.profile, "scenarios", &["--package", "outrigger-scenarios"])?;
+    subject::build(&args.profile, "outrigger", &["--package", "outrigger"])?;
+    let mut command = Command::new(scenarios);
+    command
+        .arg(what)
+        .args(&args.rest)
+        .arg("--json")
+        .arg(workspace::target().join("scenario"));
+    let status = command.status().context("the scenarios")?;
+    println!("profile: {}", args.profile);
+    Ok(ExitCode::from(u8::from(!status.success())))
+}
+
+fn figures(args: &Figures) -> anyhow::Result<ExitCode> {
     let cargo = |arguments: &[&str]| -> anyhow::Result<bool> {
         let status = Command::new("cargo")
             .args(arguments)

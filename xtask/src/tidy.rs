@@ -92,6 +92,11 @@ const CRATES: &[Rule] = &[
     },
     Rule {
         name: "outrigger-tests",
+        uses: Uses::Only(&["outrigger-core", "outrigger-snapshot", "outrigger-config", "outrigger-mock"]),
+        never: &[],
+    },
+    Rule {
+        name: "outrigger-scenarios",
         uses: Uses::Leaf,
         never: &[],
     },

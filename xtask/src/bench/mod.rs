@@ -9,7 +9,7 @@ mod process;
 mod report;
 mod rig;
 mod spec;
-mod subject;
+pub(crate) mod subject;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
