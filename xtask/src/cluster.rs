@@ -2,9 +2,9 @@
 //! itself. It must never touch a cluster that it did not start.
 
 use crate::workspace;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Subcommand;
-use outrigger_cluster::{Programs, down, up};
+use outrigger_cluster::{Programs, Unavailable, down, up};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Arguments of `cargo xtask cluster`.
@@ -25,21 +25,25 @@ enum Command {
     /// End what `up` started, and remove its data.
     Down,
     /// Find the programs, or build those that are missing; start nothing.
-    Build,
+    Build {
+        /// Those of a node, too.
+        #[arg(long)]
+        node: bool,
+    },
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match args.command {
-        Command::Up { node: true } => {
-            bail!("a cluster with a node comes with injection; without --node you get everything but running pods")
-        }
-        Command::Up { node: false } => start()?,
+        Command::Up { node } => start(node)?,
         Command::Down => {
             let ended = down(&folder())?;
             println!("{}", if ended { "The cluster is gone." } else { "No cluster runs." });
         }
-        Command::Build => {
+        Command::Build { node } => {
             let programs = Programs::find_or_build(&say)?;
+            if node {
+                outrigger_cluster::build_node(&say)?;
+            }
             for program in programs.all() {
                 println!("{}", program.display());
             }
@@ -48,8 +52,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn start() -> Result<()> {
-    let running = up(&folder(), &say)?;
+fn start(node: bool) -> Result<()> {
+    let running = match up(&folder(), node, &say) {
+        Err(error) if error.is::<Unavailable>() => {
+            println!("skipped: {error}");
+            return Ok(());
+        }
+        running => running?,
+    };
     println!(
         "{}\n\n  export KUBECONFIG={}\n  {} get namespaces\n\nLogs and the audit log are in {}.\n`cargo xtask cluster down` ends it.",
         if running.already {

@@ -11,6 +11,7 @@
 mod bench;
 mod cluster;
 mod codegen;
+mod image;
 mod process;
 mod run;
 mod test;
@@ -34,10 +35,14 @@ enum Command {
     Test(test::Args),
     /// Check the rules of the code base that no compiler checks.
     Tidy,
-    /// A Kubernetes API server on this host, started and ended.
+    /// Run pods with real SDKs on a node of this host, which takes root; what is missing is said.
+    E2e,
+    /// A Kubernetes cluster on this host, started and ended.
     Cluster(cluster::Args),
     /// Write the charts' definitions and the reference of every field, from the types.
     Codegen(codegen::Args),
+    /// Pack the images of the controller and of the sidecar, without a container engine.
+    Image(image::Args),
     /// Run what takes minutes and is run on purpose.
     Run(run::Args),
     /// Measure the data plane against a bare pass-through, in turn in one run.
@@ -47,9 +52,11 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Test(args) => test::run(&args),
+        Command::E2e => test::end_to_end(),
         Command::Tidy => tidy::run(),
         Command::Cluster(args) => cluster::run(&args),
         Command::Codegen(args) => codegen::run(&args),
+        Command::Image(args) => image::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
     }

@@ -47,6 +47,16 @@ enum Suite {
     Python,
     /// The Node SDKs against a running data plane.
     Node,
+    /// Pods on a node of this host, which takes root: `cargo xtask e2e`.
+    #[value(skip)]
+    EndToEnd,
+}
+
+/// `cargo xtask e2e`.
+pub(crate) fn end_to_end() -> Result<ExitCode> {
+    run(&Args {
+        suites: vec![Suite::EndToEnd],
+    })
 }
 
 /// How a step ended.
@@ -118,7 +128,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         wanted(&[Suite::Sdk, Suite::Python]),
         wanted(&[Suite::Sdk, Suite::Node]),
     );
-    if (process || cluster || python || node)
+    let end_to_end = args.suites.contains(&Suite::EndToEnd);
+    if (process || cluster || python || node || end_to_end)
         && !session.cargo("binaries", &["build", "--workspace", "--bins", "--locked"], Runner::Preparation)?
     {
         session.terminal.note("the suites that need the binaries cannot run");
@@ -138,6 +149,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     if node {
         session.sdk("Node SDKs", sdk::Kind::Node, &binary)?;
+    }
+    if end_to_end {
+        session.end_to_end(&target.join("debug").join("xtask"))?;
     }
     Ok(session.finish())
 }
@@ -201,13 +215,39 @@ impl Session {
         Ok(())
     }
 
-    /// Sets a suite's clients up where that is not done yet, then runs it.
-    fn sdk(&mut self, name: &'static str, kind: sdk::Kind, binary: &Path) -> Result<()> {
+    /// Builds the node's programs and installs the SDKs where that is not done yet, then runs pods.
+    fn end_to_end(&mut self, xtask: &Path) -> Result<()> {
+        const NAME: &str = "end to end";
+        if let Err(missing) = Programs::check().and_then(|()| outrigger_cluster::check_node()) {
+            self.skip(NAME, missing.to_string());
+            return Ok(());
+        }
+        let Some(clients) = self.clients(NAME, sdk::Kind::Python)? else {
+            return Ok(());
+        };
+        let mut build = Command::new(xtask);
+        if self.step("node programs", build.args(["cluster", "build", "--node"]), Runner::Preparation)? {
+            let tests = ["test", "--package", "outrigger-cluster", "--test", "e2e", "--locked"];
+            let mut command = workspace::cargo(&tests);
+            command
+                .args(["--", "--ignored", "--nocapture"])
+                .env("OUTRIGGER_E2E_PYTHON", clients.home());
+            self.step(NAME, &mut command, Runner::Cargo)?;
+            let said = fs::read_to_string(self.log(NAME))?;
+            for figure in said.lines().filter_map(|line| line.strip_prefix("figure: ")) {
+                self.terminal.note(figure);
+            }
+        }
+        Ok(())
+    }
+
+    /// A suite's clients, installed where that is not done yet; none where it cannot be, which has been said.
+    fn clients(&mut self, name: &'static str, kind: sdk::Kind) -> Result<Option<sdk::Clients>> {
         let tool = match kind.tool() {
             Ok(tool) => tool,
             Err(missing) => {
                 self.skip(name, missing);
-                return Ok(());
+                return Ok(None);
             }
         };
         let clients = kind.clients(&self.root, &self.cache, &tool)?;
@@ -215,10 +255,18 @@ impl Session {
             let draft = clients.draft()?;
             if !self.step(kind.set_up_name(), &mut kind.set_up(&self.root, &draft)?, Runner::Preparation)? {
                 sdk::discard(&draft)?;
-                return Ok(());
+                return Ok(None);
             }
             clients.keep(&draft)?;
         }
+        Ok(Some(clients))
+    }
+
+    /// Runs a suite with its clients.
+    fn sdk(&mut self, name: &'static str, kind: sdk::Kind, binary: &Path) -> Result<()> {
+        let Some(clients) = self.clients(name, kind)? else {
+            return Ok(());
+        };
         let mut command = kind.suite(&self.root, &clients)?;
         self.step(name, command.env("OUTRIGGER_BIN", binary), kind.runner())?;
         Ok(())

@@ -4,6 +4,7 @@
 use crate::{
     configuration::{ADMIN, Layout},
     guard::Guard,
+    node::{Node, host},
     ports::Port,
     programs::Programs,
     run::{run, run_with_input},
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::OnceLock,
@@ -32,11 +34,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Options {
     /// Write an audit log: Secrets with metadata alone, everything else with what was sent and answered. On by default.
     pub audit: bool,
+    /// Add a scheduler and a node, so that pods run. One cluster of a host can have one; another waits for it.
+    pub node: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { audit: true }
+        Self { audit: true, node: false }
     }
 }
 
@@ -47,6 +51,7 @@ pub struct Cluster {
     layout: Layout,
     api: Child,
     others: Vec<Child>,
+    node: Option<Node>,
     guard: Option<Guard>,
     /// Held for as long as the cluster lives, also while the API server is stopped.
     _ports: [Port; 3],
@@ -71,13 +76,25 @@ impl Cluster {
     pub fn start(options: &Options) -> Result<Self> {
         let programs = Programs::find_or_build(&|_| {})?;
         let folder = TempDir::with_prefix("outrigger-cluster-")?.keep();
-        Self::start_in(&folder, programs, options)
+        Self::start_in(&folder, programs, options, &|_| {})
     }
 
     /// Starts a cluster in the folder `folder`, which is empty and is removed with it.
-    pub(crate) fn start_in(folder: &Path, programs: Programs, options: &Options) -> Result<Self> {
-        let guard = Guard::new(folder)?;
-        let ports = [Port::reserve()?, Port::reserve()?, Port::reserve()?];
+    pub(crate) fn start_in(folder: &Path, programs: Programs, options: &Options, say: &dyn Fn(&str)) -> Result<Self> {
+        let claim = options.node.then(|| Node::claim(say)).transpose();
+        let claim = claim.inspect_err(|_| drop(fs::remove_dir_all(folder)))?;
+        let (guard, address) = match &claim {
+            Some(claim) => (Guard::of_node(folder, claim.lock.try_clone()?)?, host::ADDRESS),
+            None => (Guard::new(folder)?, Ipv4Addr::LOCALHOST),
+        };
+        if claim.is_some() {
+            host::prepare(folder)?;
+        }
+        let ports = [
+            Port::reserve(Ipv4Addr::LOCALHOST)?,
+            Port::reserve(Ipv4Addr::LOCALHOST)?,
+            Port::reserve(address)?,
+        ];
         let [etcd_port, peer_port, api_port] = &ports;
         let layout = Layout {
             folder: folder.to_path_buf(),
@@ -85,12 +102,17 @@ impl Cluster {
             peer_port: peer_port.number()?,
             api_port: api_port.number()?,
             audit: options.audit,
+            node: options.node,
         };
         layout.write()?;
+        if options.node {
+            host::forward(layout.api_port)?;
+        }
         let etcd = guard.spawn(&mut layout.etcd(&programs)?)?;
         let mut cluster = Self {
             api: guard.spawn(&mut layout.api_server(&programs)?)?,
             others: vec![etcd],
+            node: None,
             guard: Some(guard),
             programs,
             layout,
@@ -99,6 +121,11 @@ impl Cluster {
         cluster.await_api()?;
         let controller_manager = cluster.spawn(&mut cluster.layout.controller_manager(&cluster.programs)?)?;
         cluster.others.push(controller_manager);
+        if let Some(claim) = claim {
+            let guard = cluster.guard.as_ref().context("the cluster has no guard")?;
+            let node = Node::start(&cluster.layout, claim, guard, &|| cluster.kubectl())?;
+            cluster.node = Some(node);
+        }
         Ok(cluster)
     }
 
@@ -172,6 +199,22 @@ impl Cluster {
         self.layout.file("audit.log")
     }
 
+    /// The address of this host that pods reach, where there is a node: what listens there is theirs to call.
+    pub fn host_address(&self) -> Option<Ipv4Addr> {
+        self.node.as_ref().map(|_| host::ADDRESS)
+    }
+
+    /// Makes the images of an archive known to the node; pods use them with `imagePullPolicy: Never` or `IfNotPresent`.
+    ///
+    /// # Errors
+    /// There is no node, or the archive has no image.
+    pub fn import(&self, archive: &Path) -> Result<()> {
+        self.node
+            .as_ref()
+            .context("a cluster without a node")?
+            .import(&self.layout, archive)
+    }
+
     /// Stops the API server from running: connections stay, nothing is answered.
     ///
     /// # Errors
@@ -226,20 +269,17 @@ impl Cluster {
             let etcd = self.others.first_mut().map(Child::try_wait).transpose()?.flatten();
             for (name, ended) in [("etcd", etcd), ("kube-apiserver", self.api.try_wait()?)] {
                 if let Some(status) = ended {
-                    bail!("{name} ended with {status}:\n{}", self.last_words(name));
+                    bail!("{name} ended with {status}:\n{}", self.layout.last_words(name));
                 }
             }
             if started.elapsed() > START {
-                bail!("the API server does not serve: {error}\n{}", self.last_words("kube-apiserver"));
+                bail!(
+                    "the API server does not serve: {error}\n{}",
+                    self.layout.last_words("kube-apiserver")
+                );
             }
             thread::sleep(PAUSE);
         }
-    }
-
-    fn last_words(&self, name: &str) -> String {
-        let log = fs::read_to_string(self.layout.log(name)).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
     }
 }
 
@@ -248,7 +288,8 @@ impl Drop for Cluster {
         // Whoever left it to itself has no guard any more, and does not end it.
         if let Some(guard) = self.guard.take() {
             drop(guard);
-            for child in self.others.iter_mut().chain([&mut self.api]) {
+            let node = self.node.iter_mut().flat_map(Node::children);
+            for child in self.others.iter_mut().chain([&mut self.api]).chain(node) {
                 let _ = child.wait();
             }
         }

@@ -3,6 +3,7 @@
 
 use crate::{
     certificates::{Authority, Pair, write_token_keys},
+    node::{self, host::ADDRESS},
     programs::Programs,
 };
 use anyhow::Result;
@@ -25,11 +26,18 @@ pub(crate) struct Layout {
     pub(crate) peer_port: u16,
     pub(crate) api_port: u16,
     pub(crate) audit: bool,
+    /// Whether pods run: then the API server is where they reach it.
+    pub(crate) node: bool,
 }
 
 impl Layout {
     pub(crate) fn url(&self) -> String {
-        format!("https://{}:{}", Ipv4Addr::LOCALHOST, self.api_port)
+        format!("https://{}:{}", self.address(), self.api_port)
+    }
+
+    /// Where the API server listens.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        if self.node { ADDRESS } else { Ipv4Addr::LOCALHOST }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -40,7 +48,7 @@ impl Layout {
     pub(crate) fn write(&self) -> Result<()> {
         let authority = Authority::new("outrigger-tests")?;
         fs::write(self.file("ca.crt"), authority.pem())?;
-        authority.server(Ipv4Addr::LOCALHOST)?.write(&self.folder, "server")?;
+        authority.server(self.address())?.write(&self.folder, "server")?;
         // Nobody holds a certificate of this one: requests on behalf of others are switched on and out of reach.
         fs::write(
             self.file("front-proxy-ca.crt"),
@@ -50,12 +58,15 @@ impl Layout {
         self.client("admin", &authority.client("admin", Some("system:masters"))?)?;
         let controller_manager = "system:kube-controller-manager";
         self.client("controller-manager", &authority.client(controller_manager, None)?)?;
+        if self.node {
+            node::certify(self, &authority)?;
+        }
         fs::write(self.file("audit-policy.json"), audit_policy().to_string())?;
         fs::create_dir(self.file("logs"))?;
         Ok(())
     }
 
-    fn client(&self, name: &str, pair: &Pair) -> Result<()> {
+    pub(crate) fn client(&self, name: &str, pair: &Pair) -> Result<()> {
         pair.write(&self.folder, name)?;
         let user = json!({
             "client-certificate": self.file(&format!("{name}.crt")),
@@ -96,9 +107,30 @@ impl Layout {
         let mut command = self.program(&programs.api_server, "kube-apiserver")?;
         command.arg(format!("--etcd-servers=http://{}:{}", Ipv4Addr::LOCALHOST, self.etcd_port));
         command.arg(format!("--secure-port={}", self.api_port));
-        command.args(["--bind-address=127.0.0.1", "--permit-port-sharing"]);
-        // An address that pods could reach comes with a node. Without one there is nothing to publish.
-        command.args(["--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"]);
+        let address = self.address();
+        command.arg(format!("--bind-address={address}")).arg("--permit-port-sharing");
+        command.arg(format!("--advertise-address={address}"));
+        if self.node {
+            for (name, file) in [
+                ("kubelet-client-certificate", "kubelet-client.crt"),
+                ("kubelet-client-key", "kubelet-client.key"),
+                ("kubelet-certificate-authority", "ca.crt"),
+            ] {
+                command.arg(flag(name, &self.file(file)));
+            }
+            command.args([
+                "--authorization-mode=Node,RBAC",
+                "--enable-admission-plugins=NodeRestriction",
+                "--allow-privileged=true",
+                // By its name nobody finds the node.
+                "--kubelet-preferred-address-types=InternalIP",
+                // Webhooks at the addresses of their pods: nothing here leads a service's address to them.
+                "--enable-aggregator-routing=true",
+            ]);
+        } else {
+            // Loopback is no address that could be published.
+            command.args(["--authorization-mode=RBAC", "--endpoint-reconciler-type=none"]);
+        }
         for (name, file) in [
             ("tls-cert-file", "server.crt"),
             ("tls-private-key-file", "server.key"),
@@ -117,7 +149,6 @@ impl Layout {
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.0.0.0/24",
-            "--authorization-mode=RBAC",
             "--profiling=false",
         ]);
         if self.audit {
@@ -142,7 +173,7 @@ impl Layout {
     }
 
     /// A program with both outputs in its log, to which a later start adds.
-    fn program(&self, program: &Path, name: &str) -> Result<Command> {
+    pub(crate) fn program(&self, program: &Path, name: &str) -> Result<Command> {
         let log = File::options().create(true).append(true).open(self.log(name))?;
         let mut command = Command::new(program);
         command
@@ -156,9 +187,16 @@ impl Layout {
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.file(&format!("logs/{name}.log"))
     }
+
+    /// The end of a program's log.
+    pub(crate) fn last_words(&self, name: &str) -> String {
+        let log = fs::read_to_string(self.log(name)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
+    }
 }
 
-fn flag(name: &str, path: &Path) -> String {
+pub(crate) fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
 

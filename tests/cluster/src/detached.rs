@@ -4,6 +4,7 @@
 use crate::{
     cluster::{Cluster, Options},
     configuration::ADMIN,
+    node::host,
     programs::Programs,
     run::run,
 };
@@ -40,7 +41,7 @@ pub struct Running {
 ///
 /// # Errors
 /// There are no programs, or it does not start: then nothing is left.
-pub fn up(folder: &Path, say: &dyn Fn(&str)) -> Result<Running> {
+pub fn up(folder: &Path, node: bool, say: &dyn Fn(&str)) -> Result<Running> {
     let programs = Programs::find_or_build(say)?;
     let (folder, _lock) = lock(folder)?;
     let kubeconfig = folder.join(ADMIN);
@@ -51,6 +52,9 @@ pub fn up(folder: &Path, say: &dyn Fn(&str)) -> Result<Running> {
         already,
     };
     if serves(&programs, &folder, &kubeconfig) {
+        if node && !runs(&folder) {
+            bail!("a cluster without a node runs already: end it with `cargo xtask cluster down`");
+        }
         return Ok(running(true));
     }
     end(&folder)?;
@@ -60,7 +64,11 @@ pub fn up(folder: &Path, say: &dyn Fn(&str)) -> Result<Running> {
         .create(&folder)
         .with_context(|| folder.display().to_string())?;
     say("starting etcd, kube-apiserver and kube-controller-manager");
-    Cluster::start_in(&folder, programs.clone(), &Options::default())?.leave()?;
+    let options = Options {
+        node,
+        ..Options::default()
+    };
+    Cluster::start_in(&folder, programs.clone(), &options, say)?.leave()?;
     Ok(running(false))
 }
 
@@ -86,7 +94,7 @@ fn lock(folder: &Path) -> Result<(PathBuf, File)> {
 }
 
 fn serves(programs: &Programs, folder: &Path, kubeconfig: &Path) -> bool {
-    let complete = PROGRAMS.len() == processes(folder).len();
+    let complete = PROGRAMS.len() == processes(folder, &PROGRAMS).len();
     let mut command = Command::new(&programs.kubectl);
     command
         .args(["get", "--raw=/readyz", "--request-timeout=5s"])
@@ -97,8 +105,11 @@ fn serves(programs: &Programs, folder: &Path, kubeconfig: &Path) -> bool {
 fn end(folder: &Path) -> Result<bool> {
     let started = Instant::now();
     let was_there = folder.exists();
+    if runs(folder) || folder.join("sysctls").exists() {
+        host::clean(folder)?;
+    }
     loop {
-        let processes = processes(folder);
+        let processes = processes(folder, &PROGRAMS);
         if processes.is_empty() {
             break;
         }
@@ -119,8 +130,13 @@ fn end(folder: &Path) -> Result<bool> {
 
 const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
+/// Whether the cluster in `folder` has a node that runs.
+pub(crate) fn runs(folder: &Path) -> bool {
+    !processes(folder, &["kubelet"]).is_empty()
+}
+
 /// The processes of the cluster in `folder`. A zombie has no arguments and so is none of them.
-fn processes(folder: &Path) -> Vec<Pid> {
+fn processes(folder: &Path, programs: &[&str]) -> Vec<Pid> {
     let mut below = folder.as_os_str().as_bytes().to_vec();
     below.push(b'/');
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -129,7 +145,7 @@ fn processes(folder: &Path) -> Vec<Pid> {
         let line = fs::read(entry.path().join("cmdline")).ok()?;
         let mut arguments = line.split(|byte| *byte == 0);
         let program = Path::new(OsStr::from_bytes(arguments.next()?)).file_name()?.to_str()?;
-        let ours = PROGRAMS.contains(&program) && arguments.any(|argument| value_of(argument).starts_with(&below));
+        let ours = programs.contains(&program) && arguments.any(|argument| value_of(argument).starts_with(&below));
         ours.then(|| Pid::from_raw(number)).flatten()
     });
     found.collect()

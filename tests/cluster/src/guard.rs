@@ -1,8 +1,10 @@
 //! What ends a cluster: a shell that waits for its input to close, which happens when we let go or when our process ends, however it ends;
 //! then it kills the processes of the cluster and removes their folder. It must never end a process that is not the cluster's.
 
+use crate::node;
 use anyhow::{Context, Result};
 use std::{
+    fs::File,
     io::Write as _,
     os::unix::process::CommandExt as _,
     path::Path,
@@ -18,11 +20,23 @@ pub(crate) struct Guard {
 }
 
 /// A line on its input dismisses the shell: what runs goes on without us.
-const SCRIPT: &str = r#"read -r _ && exit; kill -s KILL -- "-$0" 2>/dev/null; rm -rf -- "$1""#;
+const SCRIPT: &str = r#"read -r _ && exit; kill -s KILL -- "-$0" 2>/dev/null"#;
+
+/// Where something of a node stays, the script has ended before.
+const REMOVE: &str = r#"rm -rf -- "$1""#;
 
 impl Guard {
     /// Guards the folder, which is there already.
     pub(crate) fn new(folder: &Path) -> Result<Self> {
+        Self::start(folder, Stdio::null(), &[SCRIPT, REMOVE].join("\n"))
+    }
+
+    /// Guards the folder and this host's node, of which `lock` is the handle: it is ours until the node is gone.
+    pub(crate) fn of_node(folder: &Path, lock: File) -> Result<Self> {
+        Self::start(folder, lock.into(), &[SCRIPT, node::CLEAN, REMOVE].join("\n"))
+    }
+
+    fn start(folder: &Path, output: Stdio, script: &str) -> Result<Self> {
         // Both in groups of their own: an interruption from a terminal, or the end of the test program's group, must not reach them first.
         let leader = Command::new("cat")
             .stdin(Stdio::piped())
@@ -31,10 +45,10 @@ impl Guard {
             .spawn()
             .context("cat does not start")?;
         let shell = Command::new("sh")
-            .args(["-c", SCRIPT, &leader.id().to_string()])
+            .args(["-c", script, &leader.id().to_string()])
             .arg(folder)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(output)
             .process_group(0)
             .spawn()
             .context("sh does not start")?;

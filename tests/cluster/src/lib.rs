@@ -10,6 +10,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! With a node ([`Options::node`]) pods run, which takes root. [`Image`] makes what they run, also of what ships.
+//!
 //! Everything ends with the process that started it, however that ends, except what [`up`] leaves running on purpose.
 
 #![expect(
@@ -23,6 +25,8 @@ mod configuration;
 mod detached;
 mod go;
 mod guard;
+mod image;
+mod node;
 mod ports;
 mod programs;
 mod run;
@@ -30,5 +34,7 @@ mod signal;
 
 pub use cluster::{Cluster, Options, shared};
 pub use detached::{Running, down, up};
+pub use image::{Image, Written};
+pub use node::{build_node, check_node};
 pub use programs::{Programs, Unavailable};
 pub use run::{run, run_with_input};

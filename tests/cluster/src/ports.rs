@@ -5,17 +5,17 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// A port on loopback that is held for as long as this lives.
+/// A port that is held for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Port {
     socket: Socket,
 }
 
 impl Port {
-    pub(crate) fn reserve() -> Result<Self> {
+    pub(crate) fn reserve(address: Ipv4Addr) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_reuse_port(true)?;
-        socket.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into())?;
+        socket.bind(&SocketAddrV4::new(address, 0).into())?;
         Ok(Self { socket })
     }
 
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_reserved_port_refuses_connections_and_strangers() {
-        let port = Port::reserve().unwrap();
+        let port = Port::reserve(Ipv4Addr::LOCALHOST).unwrap();
         let address = (Ipv4Addr::LOCALHOST, port.number().unwrap());
         assert!(TcpStream::connect(address).is_err());
         assert!(TcpListener::bind(address).is_err(), "a program that does not share it");
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn who_shares_a_reserved_port_gets_every_connection() {
-        let port = Port::reserve().unwrap();
+        let port = Port::reserve(Ipv4Addr::LOCALHOST).unwrap();
         let number = port.number().unwrap();
         let sharing = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         sharing.set_reuse_port(true).unwrap();

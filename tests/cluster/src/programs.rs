@@ -38,6 +38,19 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
+impl Unavailable {
+    pub(crate) fn because(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
+/// What a node runs beside what the host's package manager installs, by full paths.
+#[derive(Clone, Debug)]
+pub(crate) struct NodePrograms {
+    pub(crate) scheduler: PathBuf,
+    pub(crate) kubelet: PathBuf,
+}
+
 /// One pin: a Go module and what is built from it.
 #[derive(Debug)]
 pub(crate) struct Module {
@@ -60,6 +73,25 @@ pub(crate) enum Stamp {
     Text(&'static str),
 }
 
+const KUBERNETES: &[(&str, Stamp)] = &[
+    ("k8s.io/component-base/version.gitVersion", Stamp::Version),
+    ("k8s.io/component-base/version.gitMajor", Stamp::Major),
+    ("k8s.io/component-base/version.gitMinor", Stamp::Minor),
+    ("k8s.io/component-base/version.gitTreeState", Stamp::Text("clean")),
+    ("k8s.io/client-go/pkg/version.gitVersion", Stamp::Version),
+];
+
+/// What only a node needs, of the same pin.
+pub(crate) const NODE: Module = Module {
+    folder: "kubernetes",
+    path: "k8s.io/kubernetes",
+    programs: &[
+        ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+        ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+    ],
+    stamps: KUBERNETES,
+};
+
 pub(crate) const MODULES: [Module; 3] = [
     Module {
         folder: "etcd",
@@ -75,13 +107,7 @@ pub(crate) const MODULES: [Module; 3] = [
             ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
             ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
         ],
-        stamps: &[
-            ("k8s.io/component-base/version.gitVersion", Stamp::Version),
-            ("k8s.io/component-base/version.gitMajor", Stamp::Major),
-            ("k8s.io/component-base/version.gitMinor", Stamp::Minor),
-            ("k8s.io/component-base/version.gitTreeState", Stamp::Text("clean")),
-            ("k8s.io/client-go/pkg/version.gitVersion", Stamp::Version),
-        ],
+        stamps: KUBERNETES,
     },
     Module {
         folder: "helm",
@@ -123,23 +149,36 @@ impl Programs {
     /// # Errors
     /// Something is missing and Go is missing, too, or too old.
     pub fn check() -> Result<(), Unavailable> {
-        for module in &MODULES {
-            let pinned = module.read().map_err(|error| Unavailable(format!("{error:#}")))?;
-            let home = cache().map(|cache| cache.join(pinned.label()));
-            let missing = module
-                .programs
-                .iter()
-                .find(|(program, _)| pinned.find(program, home.as_deref()).is_none());
-            if let Some((program, _)) = missing {
-                go::check(&pinned.go).map_err(|why| pinned.unavailable(program, &why))?;
-                home.ok_or_else(|| pinned.unavailable(program, NO_CACHE))?;
-            }
-        }
-        Ok(())
+        MODULES.iter().try_for_each(Module::check)
+    }
+
+    /// The same for what a node needs besides.
+    pub(crate) fn check_node() -> Result<(), Unavailable> {
+        NODE.check()
+    }
+}
+
+impl NodePrograms {
+    pub(crate) fn find_or_build(say: &dyn Fn(&str)) -> Result<Self> {
+        let found = NODE.find_or_build(say)?;
+        let [scheduler, kubelet] =
+            <[PathBuf; 2]>::try_from(found).map_err(|found| anyhow::anyhow!("two programs were looked for, not {}", found.len()))?;
+        Ok(Self { scheduler, kubelet })
     }
 }
 
 impl Module {
+    fn check(&'static self) -> Result<(), Unavailable> {
+        let pinned = self.read().map_err(|error| Unavailable(format!("{error:#}")))?;
+        let home = cache().map(|cache| cache.join(pinned.label()));
+        let mut programs = self.programs.iter();
+        if let Some((program, _)) = programs.find(|(program, _)| pinned.find(program, home.as_deref()).is_none()) {
+            go::check(&pinned.go).map_err(|why| pinned.unavailable(program, &why))?;
+            home.ok_or_else(|| pinned.unavailable(program, NO_CACHE))?;
+        }
+        Ok(())
+    }
+
     fn find_or_build(&'static self, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
         let pinned = self.read()?;
         let home = cache().map(|cache| cache.join(pinned.label()));
@@ -271,7 +310,7 @@ mod tests {
 
     #[test]
     fn every_pin_is_read_from_its_manifest() {
-        for module in &MODULES {
+        for module in MODULES.iter().chain([&NODE]) {
             let pinned = module.read().unwrap();
             assert!(numbers(&pinned.version).is_some() && numbers(&pinned.go).is_some(), "{pinned:?}");
             assert!(pinned.version.starts_with('v'), "{pinned:?}");

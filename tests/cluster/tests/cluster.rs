@@ -114,7 +114,11 @@ fn helm_reaches_the_cluster() {
 
 #[test]
 fn the_api_server_can_be_paused_and_stopped_and_comes_back_with_its_data() {
-    let mut cluster = Cluster::start(&Options { audit: false }).unwrap();
+    let mut cluster = Cluster::start(&Options {
+        audit: false,
+        ..Options::default()
+    })
+    .unwrap();
     kubectl(&cluster, "create namespace kept").unwrap();
     let url = cluster.url();
 
@@ -146,7 +150,7 @@ fn a_cluster_that_is_left_running_is_found_again_and_ended() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("cluster");
     assert!(!down(&folder).unwrap());
-    let running = up(&folder, &|_| {}).unwrap();
+    let running = up(&folder, false, &|_| {}).unwrap();
     assert!(!running.already);
     let ready = |verb: &str| {
         let mut command = Command::new(&running.programs.kubectl);
@@ -155,7 +159,7 @@ fn a_cluster_that_is_left_running_is_found_again_and_ended() {
     ready("get").unwrap();
     assert_eq!(processes_of(&folder), 3);
 
-    assert!(up(&folder, &|_| {}).unwrap().already);
+    assert!(up(&folder, false, &|_| {}).unwrap().already);
     assert_eq!(processes_of(&folder), 3);
 
     assert!(down(&folder).unwrap());

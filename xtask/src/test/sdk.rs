@@ -135,6 +135,11 @@ impl Clients {
         self.home.is_dir()
     }
 
+    /// Where they are: for Python a virtual environment.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// A fresh folder beside the final one.
     pub(super) fn draft(&self) -> Result<PathBuf> {
         let draft = self.home.with_extension(format!("{}.draft", process::id()));
