@@ -17,6 +17,7 @@ mod config;
 mod controller;
 pub mod desired;
 mod gather;
+mod inject;
 mod lease;
 mod metrics;
 mod moment;
@@ -29,5 +30,6 @@ mod verify;
 
 pub use config::{Arguments, Settings};
 pub use controller::{Controller, Side};
+pub use inject::SidecarSettings;
 pub use lease::LeaseSettings;
 pub use verify::{Cidr, NoCidr};
