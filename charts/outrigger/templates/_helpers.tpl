@@ -13,14 +13,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* The image with its registry, and its digest before its tag. */}}
+{{/* An image with the registry, and its digest before its tag: a list of the root and the image's values. */}}
 {{- define "outrigger.image" -}}
-{{- $name := .Values.image.repository -}}
-{{- with .Values.image.registry }}{{ $name = printf "%s/%s" . $name }}{{ end -}}
-{{- if .Values.image.digest -}}
-{{ printf "%s@%s" $name .Values.image.digest }}
+{{- $root := first . -}}
+{{- $image := last . -}}
+{{- $name := $image.repository -}}
+{{- with $root.Values.image.registry }}{{ $name = printf "%s/%s" . $name }}{{ end -}}
+{{- if $image.digest -}}
+{{ printf "%s@%s" $name $image.digest }}
 {{- else -}}
-{{ printf "%s:%s" $name (.Values.image.tag | default .Chart.AppVersion) }}
+{{ printf "%s:%s" $name ($image.tag | default $root.Chart.AppVersion) }}
 {{- end }}
 {{- end }}
 
@@ -62,4 +64,47 @@ Server-side apply creates by PATCH and asks for `create` with the object's name,
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.webhook.enabled }}
+# Now and then it looks which pods ask for a sidecar and have none.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+{{- end }}
+{{- end }}
+
+{{/* What both entries of the webhook have in common: a list of the root and the path. */}}
+{{- define "outrigger.webhook" -}}
+{{- $root := first . -}}
+{{- $path := last . -}}
+admissionReviewVersions: [v1]
+clientConfig:
+  {{- with $root.Values.webhook.caBundle }}
+  caBundle: {{ b64enc . }}
+  {{- end }}
+  {{- if $root.Values.webhook.url }}
+  url: {{ $root.Values.webhook.url }}{{ $path }}
+  {{- else }}
+  service:
+    name: outrigger-webhook
+    namespace: {{ $root.Release.Namespace }}
+    path: {{ $path }}
+  {{- end }}
+rules:
+- apiGroups: [""]
+  apiVersions: [v1]
+  operations: [CREATE]
+  resources: [pods]
+  scope: Namespaced
+# A pod that asks for the sidecar starts with it or not at all.
+failurePolicy: Fail
+timeoutSeconds: 5
+# Another webhook may add a container after us.
+reinvocationPolicy: IfNeeded
+# Events, and the Secret that a namespace's first sidecar waits for.
+sideEffects: NoneOnDryRun
+{{- end }}
+
+{{/* A pod says no by its annotation. Many pods have none at all. */}}
+{{- define "outrigger.does-not-refuse" -}}
+"!has(object.metadata.annotations) || !('outrigger.dev/inject' in object.metadata.annotations) || object.metadata.annotations['outrigger.dev/inject'] != 'false'"
 {{- end }}

@@ -17,7 +17,8 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use objects::{Frame, ROLE};
+use objects::Frame;
+pub(crate) use objects::ROLE;
 use outrigger_snapshot::{CONFIG_MAP_NAME, SECRET_NAME};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};

@@ -6,11 +6,12 @@ use crate::{
     config::Settings,
     gather::Gatherer,
     lease::{Leadership, LeaseSettings, hold},
-    metrics::Counts,
+    metrics::{Counts, Injections},
     queue::{Outcome, Queue},
     reconcile::Turns,
     tell::Teller,
     verify::{Guard, Verifier},
+    webhook::Webhook,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
@@ -67,12 +68,13 @@ pub struct Controller {
     tasks: Tasks,
 }
 
-/// The part of a controller that must answer whatever the rest is busy with: its lease and its admin port.
+/// The part of a controller that must answer whatever the rest is busy with: its lease, its admin port and its webhook.
 pub struct Side {
     lease: LeaseSettings,
     tell: channel::Sender<u64>,
     ready: Arc<AtomicBool>,
     clock: Clock,
+    webhook: Option<Webhook>,
 }
 
 impl Controller {
@@ -98,6 +100,10 @@ impl Controller {
         }));
         let (tell, leadership) = Leadership::new(clock);
         let ready = Arc::new(AtomicBool::new(false));
+        let webhook = settings.webhook.clone().map(|webhook| {
+            let (known, namespaces) = (Arc::clone(&cluster), settings.namespaces.clone());
+            Webhook::new(webhook, namespaces, known, leadership.clone(), Injections::new(metrics), clock)
+        });
         let controller = Self {
             turns: Turns {
                 gatherer: Gatherer::new(client.clone(), Arc::clone(&cluster), verifier),
@@ -118,6 +124,7 @@ impl Controller {
             tell,
             ready,
             clock,
+            webhook,
         };
         (controller, side)
     }
@@ -209,17 +216,26 @@ impl Controller {
 }
 
 impl Side {
-    /// Answers on the admin port and keeps the lease, until the process drains for good; then lets go of the lease.
-    pub async fn run(self, client: Client, listeners: Listeners, metrics: Metrics, draining: Draining) {
-        let ready = self.ready;
+    /// Answers on the admin port and, where `webhook` listens, the API server; and keeps the lease. Until the process drains for good.
+    pub async fn run(self, client: Client, listeners: Listeners, webhook: Option<Listeners>, metrics: Metrics, draining: Draining) {
+        let (known, credentials) = (self.ready, self.webhook.as_ref().map(Webhook::ready));
+        // Without a certificate the API server would only be turned away.
+        let ready = move || known.load(Ordering::Relaxed) && credentials.as_ref().is_none_or(|credentials| credentials.there());
         let routes: admin::Routes = Arc::new(move |request| match request.uri.path() {
             "/healthz" | "/startz" => Some(admin::text(StatusCode::OK, "ok\n")),
-            "/readyz" if ready.load(Ordering::Relaxed) => Some(admin::text(StatusCode::OK, "ok\n")),
+            "/readyz" if ready() => Some(admin::text(StatusCode::OK, "ok\n")),
             "/readyz" => Some(admin::text(StatusCode::SERVICE_UNAVAILABLE, "not everything is known yet\n")),
             _ => None,
         });
         let serving = admin::serve(listeners, metrics, routes, Tasks::new(), draining.clone());
-        let holding = hold(client, self.lease, self.tell, self.clock, draining);
-        tokio::join!(serving, holding);
+        let reviewing = async {
+            if let Some((answering, listeners)) = self.webhook.zip(webhook) {
+                answering
+                    .run(client.clone(), self.lease.identity.clone(), listeners, draining.clone())
+                    .await;
+            }
+        };
+        let holding = hold(client.clone(), self.lease.clone(), self.tell, self.clock, draining.clone());
+        tokio::join!(serving, holding, reviewing);
     }
 }

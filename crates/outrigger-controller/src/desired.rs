@@ -72,6 +72,8 @@ pub struct HeldSecret {
     pub data: SecretData,
     /// Its annotation [`JOURNAL`].
     pub journal: Option<String>,
+    /// A pod of the namespace has asked for it.
+    pub requested: bool,
 }
 
 /// An object that today's types cannot read.
@@ -157,7 +159,8 @@ pub fn desired_state(inputs: &Inputs) -> Desired {
         Cow::Owned(objects) => Cow::Owned(compile_for(objects, namespace, Mode::Cluster)),
     };
     let table = carry::restore(compiled.table.clone(), &kept);
-    let managed = !inputs.terminating && (labelled(inputs) || has_routes(inputs) || !table.routes.is_empty());
+    let requested = inputs.secret.as_ref().is_some_and(|secret| secret.requested);
+    let managed = !inputs.terminating && (labelled(inputs) || requested || has_routes(inputs) || !table.routes.is_empty());
 
     let mut distribution = distribute::distribute(inputs, &objects, table, &live, &held);
     let own = own::own_keys(inputs, distribution.rings.keys());

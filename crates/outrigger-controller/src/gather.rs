@@ -8,6 +8,7 @@ use crate::{
     desired::{HeldSecret, Inputs, JOURNAL, Journal, Unreadable},
     store::Name,
     verify::Verifier,
+    webhook::REQUESTED,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -366,5 +367,6 @@ pub(crate) fn held(secret: &Secret) -> HeldSecret {
             .map(|(name, bytes)| (name.clone(), Zeroizing::new(bytes.0.clone())))
             .collect(),
         journal: secret.annotations().get(JOURNAL).cloned(),
+        requested: secret.annotations().contains_key(REQUESTED),
     }
 }

@@ -27,9 +27,11 @@ pub mod rotation;
 mod store;
 mod tell;
 mod verify;
+mod webhook;
 
-pub use config::{Arguments, Settings};
+pub use config::{Arguments, Settings, WebhookArguments};
 pub use controller::{Controller, Side};
 pub use inject::SidecarSettings;
 pub use lease::LeaseSettings;
 pub use verify::{Cidr, NoCidr};
+pub use webhook::WebhookSettings;

@@ -11,8 +11,8 @@ use outrigger_runtime::{Clock, Drain, Listeners, Metrics, logs, signals::Signals
 use std::{net::SocketAddr, path::Path, process::ExitCode, thread, time::Duration};
 use tokio::runtime::{Builder, Runtime};
 
-/// How long turns under way may take to end.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long turns and reviews under way may take to end.
+const GRACE: Duration = Duration::from_secs(8);
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
@@ -27,25 +27,26 @@ fn main() -> anyhow::Result<ExitCode> {
     let (turns, side) = (runtime()?, runtime()?);
     let config = turns.block_on(config(arguments.kubeconfig.as_deref()))?;
     let api_server = turns.block_on(addresses(&config));
-    let listeners = {
+    let bind = |address: SocketAddr| {
         let _inside = side.enter();
-        Listeners::bind(arguments.admin).with_context(|| format!("cannot listen on {}", arguments.admin))?
+        Listeners::bind(address).with_context(|| format!("cannot listen on {address}"))
     };
-    let admin_port = listeners.port();
+    let (listeners, webhook) = (bind(arguments.admin)?, arguments.webhook.address.map(bind).transpose()?);
+    let (admin_port, webhook_port) = (listeners.port(), webhook.as_ref().map(Listeners::port));
 
     let (client, lease_client) = (client(&turns, config.clone())?, client(&side, config)?);
     let (controller, rest) = {
         let _inside = turns.enter();
         Controller::new(&settings, &client, api_server, &metrics, clock)
     };
-    let answering = rest.run(lease_client, listeners, metrics, draining.clone());
+    let answering = rest.run(lease_client, listeners, webhook, metrics, draining.clone());
     let side = thread::Builder::new()
         .name("side".to_owned())
         .spawn(move || side.block_on(answering))?;
     if let Some(file) = &arguments.ports_file {
-        write_ports(file, admin_port)?;
+        write_ports(file, admin_port, webhook_port)?;
     }
-    tracing::info!(admin_port, namespaces = ?settings.namespaces, "started");
+    tracing::info!(admin_port, webhook_port, namespaces = ?settings.namespaces, "started");
 
     turns.block_on(async {
         let mut signals = Signals::new()?;
@@ -99,9 +100,10 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 /// Whole at once: who waits for the file never reads half of it.
-fn write_ports(file: &Path, admin: u16) -> anyhow::Result<()> {
+fn write_ports(file: &Path, admin: u16, webhook: Option<u16>) -> anyhow::Result<()> {
     let draft = file.with_extension("draft");
-    std::fs::write(&draft, format!("{{\"admin\":{admin}}}\n"))
+    let ports = serde_json::json!({"admin": admin, "webhook": webhook});
+    std::fs::write(&draft, format!("{ports}\n"))
         .and_then(|()| std::fs::rename(&draft, file))
         .with_context(|| file.display().to_string())
 }

@@ -96,6 +96,13 @@ impl<K: Resource> Store<K> {
         self.parts.iter().find_map(|part| lock(part).objects.get(&key).cloned())
     }
 
+    /// Whether there is an object that `wanted` picks.
+    pub(crate) fn any(&self, wanted: impl Fn(&K) -> bool) -> bool {
+        self.parts
+            .iter()
+            .any(|part| lock(part).objects.values().any(|object| wanted(object)))
+    }
+
     /// All objects that `wanted` picks.
     pub(crate) fn pick(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         let pick = |part: &Mutex<Part<K>>| {

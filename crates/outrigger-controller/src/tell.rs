@@ -75,8 +75,16 @@ impl Teller {
             _ => ApiResource::erase::<ProviderKey>(&()),
         };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &report.namespace, &resource);
+        let about = ObjectReference {
+            api_version: Some(resource.api_version.clone()),
+            kind: Some(resource.kind.clone()),
+            name: Some(report.name.clone()),
+            namespace: Some(report.namespace.clone()),
+            uid: Some(report.uid.clone()),
+            ..ObjectReference::default()
+        };
         for told in &report.told {
-            self.event(&report, told, &resource, now).await;
+            self.say(&about, told, now).await;
         }
         let Some(status) = &report.status else { return Ok(()) };
         // Another object of the same name has a status of its own.
@@ -93,20 +101,19 @@ impl Teller {
         }
     }
 
-    /// One Event; the same words about the same object are one Event, whoever says them again.
-    async fn event(&self, report: &Report, told: &Told, resource: &ApiResource, now: u64) {
+    /// One Event, in the namespace of what it is about; the same words about the same object are one Event, whoever says them again.
+    pub(crate) async fn say(&self, about: &ObjectReference, told: &Told, now: u64) {
         // A character has at most four bytes.
         let note: String = told.message.chars().take(LONGEST_NOTE / 4).collect();
-        let words = if told.once { "" } else { told.message.as_str() };
-        let digest = Sha256::digest(format!("{}\n{}\n{words}", report.uid, told.reason));
-        let digest = digest.iter().take(8).fold(0_u64, |digest, byte| digest << 8 | u64::from(*byte));
+        let digest = digest(about, told);
         if !self.is_news(digest) {
             return;
         }
+        let name: String = about.name.iter().flat_map(|name| name.chars()).take(200).collect();
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(format!("{}.{digest:016x}", report.name.chars().take(200).collect::<String>())),
-                namespace: Some(report.namespace.clone()),
+                name: Some(format!("{}.{digest:016x}", name.trim_end_matches(['-', '.']))),
+                namespace: about.namespace.clone(),
                 ..ObjectMeta::default()
             },
             action: Some("Reconcile".to_owned()),
@@ -120,17 +127,10 @@ impl Teller {
             event_time: Some(moment::micros(now)),
             reporting_controller: Some("outrigger.dev/controller".to_owned()),
             reporting_instance: Some(self.identity.chars().take(128).collect()),
-            regarding: Some(ObjectReference {
-                api_version: Some(resource.api_version.clone()),
-                kind: Some(resource.kind.clone()),
-                name: Some(report.name.clone()),
-                namespace: Some(report.namespace.clone()),
-                uid: Some(report.uid.clone()),
-                ..ObjectReference::default()
-            }),
+            regarding: Some(about.clone()),
             ..Event::default()
         };
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &report.namespace);
+        let api: Api<Event> = Api::namespaced(self.client.clone(), about.namespace.as_deref().unwrap_or_default());
         match api.create(&PostParams::default(), &event).await {
             Ok(_) => {}
             // Somebody has said so before.
@@ -140,6 +140,12 @@ impl Teller {
         }
     }
 
+    /// Whether this process has said so.
+    pub(crate) fn knows(&self, about: &ObjectReference, told: &Told) -> bool {
+        let known = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&digest(about, told))
+    }
+
     fn is_news(&self, digest: u64) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MOST_TOLD {
@@ -147,4 +153,12 @@ impl Teller {
         }
         told.insert(digest)
     }
+}
+
+/// What makes an Event the same: the object, by its name where it has no uid yet, and what is said of it.
+fn digest(about: &ObjectReference, told: &Told) -> u64 {
+    let words = if told.once { "" } else { told.message.as_str() };
+    let object = about.uid.as_ref().or(about.name.as_ref()).map_or("", String::as_str);
+    let digest = Sha256::digest(format!("{object}\n{}\n{words}", told.reason));
+    digest.iter().take(8).fold(0_u64, |digest, byte| digest << 8 | u64::from(*byte))
 }

@@ -48,6 +48,24 @@ fn every_value_has_an_effect_and_a_typo_is_refused() {
         ("replicas=1", "replicas: 1"),
         ("namespaces={shop,blue}", "- --namespaces=shop,blue"),
         ("allowedCIDRs={10.0.0.0/8}", "- --allowed-cidrs=10.0.0.0/8"),
+        ("sidecar.image.repository=other", "- --sidecar-image=other:"),
+        ("sidecar.image.tag=edge", "- --sidecar-image=outrigger-proxy:edge"),
+        ("sidecar.image.pullPolicy=Never", "- --sidecar-pull-policy=Never"),
+        ("sidecar.runAsUser=1234", "- --sidecar-user=1234"),
+        ("sidecar.cpu=11m", "- --sidecar-cpu=11m"),
+        ("sidecar.memory=33Mi", "- --sidecar-memory=33Mi"),
+        ("sidecar.memoryLimit=257Mi", "- --sidecar-memory-limit=257Mi"),
+        ("webhook.port=9443", "- --webhook=0.0.0.0:9443"),
+        ("webhook.url=https://1.2.3.4:9", "url: https://1.2.3.4:9/inject/namespace"),
+        ("webhook.url=https://h.corp:9", "- --webhook-names=h.corp"),
+        (
+            "webhook.certificateSecret=mine,webhook.caBundle=-----BEGIN CERTIFICATE-----",
+            "caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
+        ),
+        (
+            "webhook.certificateSecret=mine,webhook.caBundle=-----BEGIN CERTIFICATE-----",
+            "- --webhook-certificate=/etc/outrigger/webhook",
+        ),
         ("log.level=debug", "- --log-level=debug"),
         ("resources.requests.cpu=1", "cpu: 1"),
         ("serviceAccount.name=mine", "serviceAccountName: mine"),
@@ -67,6 +85,24 @@ fn every_value_has_an_effect_and_a_typo_is_refused() {
     let digest = format!("image.digest=sha256:{}", "0".repeat(64));
     assert!(render(&digest).unwrap().contains("image: outrigger-controller@sha256:00"));
     assert!(plain.contains("- --log-json") && !render("log.json=false").unwrap().contains("- --log-json"));
+    assert!(plain.contains("- --sidecar-user=5567") && !render("sidecar.runAsUser=null").unwrap().contains("--sidecar-user"));
+    let without = render("webhook.enabled=false").unwrap();
+    for part in [
+        "kind: MutatingWebhookConfiguration",
+        "kind: Service\n",
+        "--webhook=",
+        "[pods]",
+        "mutatingwebhookconfigurations",
+        "outrigger-webhook",
+    ] {
+        assert!(plain.contains(part) && !without.contains(part), "{part}");
+    }
+    for (set, part) in [
+        ("webhook.certificateSecret=mine", "needs webhook.caBundle"),
+        ("webhook.caBundle=-----BEGIN CERTIFICATE-----", "belongs to"),
+    ] {
+        assert!(render(set).unwrap_err().contains(part), "{set}");
+    }
     assert!(
         !render("serviceAccount.create=false")
             .unwrap()
@@ -80,6 +116,9 @@ fn every_value_has_an_effect_and_a_typo_is_refused() {
         "log.level=loud",
         "allowedCIDRs={10.0.0.1}",
         "image.digest=latest",
+        "sidecar.runAsUser=0",
+        "webhook.url=http://1.2.3.4",
+        "webhook.url=https://1.2.3.4/inject",
     ] {
         let refusal = render(typo).unwrap_err();
         assert!(refusal.contains("schema"), "{typo}: {refusal}");
@@ -103,7 +142,7 @@ fn applied_by_the_controller(cluster: &Cluster, object: &Value) -> Result<String
 }
 
 /// What the controller needs in a namespace that it works for.
-const NEEDED: [(&str, &str); 23] = [
+const NEEDED: [(&str, &str); 26] = [
     ("list", "modelroutes.outrigger.dev"),
     ("watch", "modelroutes.outrigger.dev"),
     ("list", "providerkeys.outrigger.dev"),
@@ -127,10 +166,13 @@ const NEEDED: [(&str, &str); 23] = [
     ("bind", "clusterroles.rbac.authorization.k8s.io/outrigger-sidecar"),
     ("create", "events.events.k8s.io"),
     ("patch", "events.events.k8s.io"),
+    ("list", "pods"),
+    ("get", "mutatingwebhookconfigurations.admissionregistration.k8s.io/outrigger"),
+    ("patch", "mutatingwebhookconfigurations.admissionregistration.k8s.io/outrigger"),
 ];
 
 /// What it must not be able to do anywhere, whatever is installed.
-const FORBIDDEN: [(&str, &str); 20] = [
+const FORBIDDEN: [(&str, &str); 24] = [
     ("create", "secrets"),
     ("patch", "secrets/any"),
     ("update", "secrets/any"),
@@ -147,7 +189,11 @@ const FORBIDDEN: [(&str, &str); 20] = [
     ("patch", "modelroutes.outrigger.dev/any"),
     ("delete", "providerkeys.outrigger.dev/any"),
     ("create", "pods"),
-    ("list", "pods"),
+    ("watch", "pods"),
+    ("patch", "pods/any"),
+    ("patch", "mutatingwebhookconfigurations.admissionregistration.k8s.io/any"),
+    ("create", "mutatingwebhookconfigurations.admissionregistration.k8s.io/outrigger"),
+    ("delete", "mutatingwebhookconfigurations.admissionregistration.k8s.io/outrigger"),
     ("create", "pods/any --subresource=exec"),
     ("impersonate", "serviceaccounts/any"),
     ("create", "serviceaccounts/any --subresource=token"),
@@ -188,11 +234,17 @@ fn a_release_grants_what_is_needed_and_leaves_the_definitions_behind() {
         &[
             ("get", "leases.coordination.k8s.io/outrigger-controller"),
             ("create", "leases.coordination.k8s.io"),
+            ("create", "secrets/outrigger-webhook"),
+            ("patch", "secrets/outrigger-webhook"),
         ],
         true,
     );
     check(HOME, &[("patch", "leases.coordination.k8s.io/any")], false);
-    check(SHOP, &[("create", "leases.coordination.k8s.io")], false);
+    check(
+        SHOP,
+        &[("create", "leases.coordination.k8s.io"), ("patch", "secrets/outrigger-webhook")],
+        false,
+    );
     what_it_writes(cluster);
     its_pod(cluster);
 
@@ -204,7 +256,9 @@ fn a_release_grants_what_is_needed_and_leaves_the_definitions_behind() {
     .unwrap();
     check(SHOP, &NEEDED, true);
     check(SHOP, &FORBIDDEN, false);
-    check(OTHER, &NEEDED, false);
+    let (own, of_all): (Vec<_>, Vec<_>) = NEEDED.iter().partition(|(_, what)| !what.starts_with("mutatingwebhook"));
+    check(OTHER, &own, false);
+    check(OTHER, &of_all, true);
     assert!(may(OTHER, "list", "namespaces"), "labels decide who gets a shared route");
 
     // What is owned by the sidecar's role goes with it; what people wrote stays.

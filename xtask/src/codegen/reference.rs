@@ -187,8 +187,55 @@ fn annotations(page: &mut String) {
          Whoever may write the Secret decides; a `ProviderKey` alone cannot send its bytes anywhere new."
             .to_owned(),
     ]);
-    let _ = write!(page, "\n## Annotations\n\n{}", table.render());
+    for (name, meaning) in OF_PODS {
+        table.row(vec!["Pod".to_owned(), format!("`outrigger.dev/{name}`"), (*meaning).to_owned()]);
+    }
+    let _ = write!(
+        page,
+        "\n## Annotations\n\n{}\nA namespace whose *label* `outrigger.dev/inject` is `true` gives the sidecar to all of its pods but those that say `\"false\"`. A \
+         value that does not fit, or an annotation `outrigger.dev/…` that is none of these, is refused when the pod is made. {ENVIRONMENT}\n",
+        table.render()
+    );
 }
+
+/// What a pod may say of its sidecar.
+const OF_PODS: &[(&str, &str)] = &[
+    (
+        "inject",
+        "`\"true\"`: the pod gets the sidecar; `\"false\"`: it gets none, whatever its namespace says.",
+    ),
+    (
+        "providers",
+        "Whose SDKs are led to the sidecar: `openai`, `anthropic`, or both with a comma between. Default: both.",
+    ),
+    (
+        "port",
+        "Where the sidecar listens on loopback, where 5567 is taken: 1024 to 65535, not 5568.",
+    ),
+    (
+        "hold-application",
+        "How long the application's start waits for routes, such as `30s` (the default); `0s` does not wait; at most `10m`.",
+    ),
+    (
+        "skip-containers",
+        "Names of containers, with commas between, whose environment stays as it is.",
+    ),
+    (
+        "log-level",
+        "The sidecar's log: `error`, `warn`, `info` (the default), `debug`, `trace`.",
+    ),
+    ("cpu", "The CPU that the sidecar asks for, such as `100m`; it has no limit of it."),
+    (
+        "memory",
+        "The memory that the sidecar asks for and is limited to, such as `512Mi`, at least `32Mi`; 40 % of it may hold prompts.",
+    ),
+];
+
+const ENVIRONMENT: &str = "In every container and init container the sidecar's pod sets `OPENAI_BASE_URL`, `OPENAI_API_KEY`, `ANTHROPIC_BASE_URL` and \
+                           `ANTHROPIC_API_KEY` where the container's own `env` does not: what an image or an `envFrom` sets cannot be seen and is overridden. \
+                           `NO_PROXY` gets loopback where a proxy is set. A base URL that leads elsewhere (also `OPENAI_API_BASE`, `ANTHROPIC_API_URL`) is kept; \
+                           a warning, the Event `SidecarBypassed` and the metric `outrigger_bypassed_containers` say so. The Events `SidecarMissing` and \
+                           `SidecarOutdated`, and `outrigger_sidecar_problems`, tell of pods that came without the webhook or have the sidecar of another release.";
 
 fn reasons(page: &mut String) {
     let mut table = Table::new(&["Reason", "Condition", "Meaning"]);

@@ -14,7 +14,7 @@ use outrigger_snapshot::{CONFIG_MAP_NAME, SECRET_NAME};
 use std::collections::BTreeMap;
 
 /// The ClusterRole by which sidecars watch, and the RoleBindings to it.
-pub(super) const ROLE: &str = "outrigger-sidecar";
+pub(crate) const ROLE: &str = "outrigger-sidecar";
 
 const LABELS: [(&str, &str); 2] = [("app.kubernetes.io/managed-by", "outrigger"), ("outrigger.dev/managed", "true")];
 

@@ -51,3 +51,15 @@ fn settled() -> World {
     world.settle("support");
     world
 }
+
+#[test]
+fn a_namespace_whose_pod_has_asked_is_published_though_it_has_no_routes() {
+    let mut world = World::new("{ apiVersion: v1, kind: Namespace, metadata: { name: shop } }");
+    assert!(world.desired("shop").publication.is_none());
+    world.secrets.insert("shop".to_owned(), Default::default());
+    assert!(world.desired("shop").publication.is_none(), "what is left over is taken away");
+    world.requested = true;
+    world.settle("shop");
+    assert!(world.document("shop").table.routes.is_empty());
+    assert_eq!(world.secrets["shop"].0.len(), 1, "the MAC key alone");
+}

@@ -148,21 +148,18 @@ fn insert_warnings(response: &mut Value, mut warnings: Vec<String>) {
 fn subject(pod: &Value, request: &Value) -> Value {
     let owners = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     let owner = owners.and_then(|owners| owners.iter().find(|owner| owner.get("controller") == Some(&Value::Bool(true))));
-    let mut subject = match owner {
-        Some(owner) => json!({
+    let mut subject = if let Some(owner) = owner {
+        json!({
             "apiVersion": text(owner, "apiVersion"),
             "kind": text(owner, "kind"),
             "name": text(owner, "name"),
             "uid": text(owner, "uid"),
-        }),
-        None => {
-            let metadata = pod.get("metadata").unwrap_or(&Value::Null);
-            let name = ["name", "generateName"]
-                .map(|field| text(metadata, field))
-                .into_iter()
-                .find(|name| !name.is_empty());
-            json!({"apiVersion": "v1", "kind": "Pod", "name": name.unwrap_or("pod")})
-        }
+        })
+    } else {
+        let metadata = pod.get("metadata").unwrap_or(&Value::Null);
+        let names = ["name", "generateName"].map(|field| text(metadata, field));
+        let name = names.into_iter().find(|name| !name.is_empty());
+        json!({"apiVersion": "v1", "kind": "Pod", "name": name.unwrap_or("pod")})
     };
     if let Some(subject) = subject.as_object_mut() {
         subject.insert("namespace".to_owned(), text(request, "namespace").into());

@@ -22,8 +22,6 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    pub(crate) const ALL: [Self; 2] = [Self::Missing, Self::Outdated];
-
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",

@@ -379,9 +379,12 @@ proptest! {
                 }
                 // A placeholder never goes to somebody else's host.
                 let set = |name: &str| is.iter().rfind(|each| each["name"] == name).and_then(|each| each["value"].as_str());
-                for (key, base) in [("OPENAI_API_KEY", "OPENAI_BASE_URL"), ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL")] {
+                for [key, base, alias] in [
+                    ["OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"],
+                    ["ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL"],
+                ] {
                     if set(key) == Some("sk-outrigger") {
-                        let base = set(base).or_else(|| set("OPENAI_API_BASE")).or_else(|| set("ANTHROPIC_API_URL"));
+                        let base = set(base).or_else(|| set(alias));
                         prop_assert!(base.is_some_and(|base| base.starts_with("http://127.0.0.1:")), "{now}");
                     }
                 }

@@ -89,7 +89,8 @@ pub(crate) async fn hold(client: Client, settings: LeaseSettings, tell: watch::S
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_micros(EVERY_US)) => {}
-            () = draining.forced() => break,
+            // What writes has stopped by then, and another replica need not wait until the rest here is over.
+            () = draining.graceful() => break,
         }
     }
     let held = *tell.borrow() > clock.now_us();

@@ -13,6 +13,7 @@
 
 mod figures;
 mod fleet;
+mod injection;
 mod rig;
 mod together;
 

@@ -82,6 +82,20 @@ pub struct Controller {
 impl Controller {
     /// One that looks after `namespaces`, whose first one names the lease.
     pub fn start(cluster: &Cluster, namespaces: &[&str], identity: &str) -> Self {
+        let all = namespaces.join(",");
+        let of_tests = [
+            "--lease-name",
+            namespaces[0],
+            "--namespaces",
+            &all,
+            "--allowed-cidrs",
+            "127.0.0.0/8",
+        ];
+        Self::start_with(cluster, identity, &of_tests)
+    }
+
+    /// One with these flags.
+    pub fn start_with(cluster: &Cluster, identity: &str, flags: &[&str]) -> Self {
         let test = std::env::current_exe().unwrap();
         let binary = test.parent().and_then(|deps| deps.parent()).unwrap().join("outrigger-controller");
         assert!(
@@ -97,15 +111,8 @@ impl Controller {
             .arg("--ports-file")
             .arg(folder.path().join("ports"))
             .args(["--lease-namespace", "outrigger-system", "--admin", "127.0.0.1:0"])
-            .args(["--allowed-cidrs", "127.0.0.0/8", "--log-level", "debug"])
-            .args([
-                "--lease-name",
-                namespaces[0],
-                "--identity",
-                identity,
-                "--namespaces",
-                &namespaces.join(","),
-            ])
+            .args(["--log-level", "debug", "--identity", identity])
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -123,11 +130,16 @@ impl Controller {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// A page of its admin port.
-    pub fn page(&self, path: &str) -> String {
+    /// One of its ports: `admin` or `webhook`.
+    pub fn port(&self, name: &str) -> u16 {
         let ports: PathBuf = self.folder.path().join("ports");
         let ports: Value = serde_json::from_str(&until("its ports", || std::fs::read_to_string(&ports).ok())).unwrap();
-        let at = SocketAddr::from(([127, 0, 0, 1], u16::try_from(ports["admin"].as_u64().unwrap()).unwrap()));
+        u16::try_from(ports[name].as_u64().unwrap()).unwrap()
+    }
+
+    /// A page of its admin port.
+    pub fn page(&self, path: &str) -> String {
+        let at = SocketAddr::from(([127, 0, 0, 1], self.port("admin")));
         let mut stream = TcpStream::connect(at).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
         let mut page = String::new();

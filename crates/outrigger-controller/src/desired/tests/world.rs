@@ -26,6 +26,8 @@ pub(super) struct World {
     pub(super) findings: BTreeMap<Question, Finding>,
     pub(super) config_maps: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) secrets: BTreeMap<String, (SecretData, String)>,
+    /// Pods have asked for them.
+    pub(super) requested: bool,
 }
 
 impl World {
@@ -132,6 +134,7 @@ impl World {
             secret: self.secrets.get(namespace).map(|(data, journal)| HeldSecret {
                 data: data.clone(),
                 journal: Some(journal.clone()),
+                requested: self.requested,
             }),
             published: self.config_maps.get(namespace).cloned(),
             findings: self.findings.clone(),
