@@ -48,24 +48,6 @@ fn every_value_has_an_effect_and_a_typo_is_refused() {
         ("replicas=1", "replicas: 1"),
         ("namespaces={shop,blue}", "- --namespaces=shop,blue"),
         ("allowedCIDRs={10.0.0.0/8}", "- --allowed-cidrs=10.0.0.0/8"),
-        ("sidecar.image.repository=other", "- --sidecar-image=other:"),
-        ("sidecar.image.tag=edge", "- --sidecar-image=outrigger-proxy:edge"),
-        ("sidecar.image.pullPolicy=Never", "- --sidecar-pull-policy=Never"),
-        ("sidecar.runAsUser=1234", "- --sidecar-user=1234"),
-        ("sidecar.cpu=11m", "- --sidecar-cpu=11m"),
-        ("sidecar.memory=33Mi", "- --sidecar-memory=33Mi"),
-        ("sidecar.memoryLimit=257Mi", "- --sidecar-memory-limit=257Mi"),
-        ("webhook.port=9443", "- --webhook=0.0.0.0:9443"),
-        ("webhook.url=https://1.2.3.4:9", "url: https://1.2.3.4:9/inject/namespace"),
-        ("webhook.url=https://h.corp:9", "- --webhook-names=h.corp"),
-        (
-            "webhook.certificateSecret=mine,webhook.caBundle=-----BEGIN CERTIFICATE-----",
-            "caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
-        ),
-        (
-            "webhook.certificateSecret=mine,webhook.caBundle=-----BEGIN CERTIFICATE-----",
-            "- --webhook-certificate=/etc/outrigger/webhook",
-        ),
         ("log.level=debug", "- --log-level=debug"),
         ("resources.requests.cpu=1", "cpu: 1"),
         ("serviceAccount.name=mine", "serviceAccountName: mine"),
@@ -85,24 +67,6 @@ fn every_value_has_an_effect_and_a_typo_is_refused() {
     let digest = format!("image.digest=sha256:{}", "0".repeat(64));
     assert!(render(&digest).unwrap().contains("image: outrigger-controller@sha256:00"));
     assert!(plain.contains("- --log-json") && !render("log.json=false").unwrap().contains("- --log-json"));
-    assert!(plain.contains("- --sidecar-user=5567") && !render("sidecar.runAsUser=null").unwrap().contains("--sidecar-user"));
-    let without = render("webhook.enabled=false").unwrap();
-    for part in [
-        "kind: MutatingWebhookConfiguration",
-        "kind: Service\n",
-        "--webhook=",
-        "[pods]",
-        "mutatingwebhookconfigurations",
-        "outrigger-webhook",
-    ] {
-        assert!(plain.contains(part) && !without.contains(part), "{part}");
-    }
-    for (set, part) in [
-        ("webhook.certificateSecret=mine", "needs webhook.caBundle"),
-        ("webhook.caBundle=-----BEGIN CERTIFICATE-----", "belongs to"),
-    ] {
-        assert!(render(set).unwrap_err().contains(part), "{set}");
-    }
     assert!(
         !render("serviceAccount.create=false")
             .unwrap()
@@ -122,6 +86,53 @@ fn every_value_has_an_effect_and_a_typo_is_refused() {
     ] {
         let refusal = render(typo).unwrap_err();
         assert!(refusal.contains("schema"), "{typo}: {refusal}");
+    }
+}
+
+#[test]
+fn the_sidecar_and_its_webhook_are_as_the_values_say() {
+    let render = |set: &str| helm(&["template", "outrigger"], "outrigger", &["--namespace", HOME, "--set", set]);
+    let plain = helm(&["template", "outrigger"], "outrigger", &["--namespace", HOME]).unwrap();
+    for (set, shown) in [
+        ("sidecar.image.repository=other", "- --sidecar-image=other:"),
+        ("sidecar.image.tag=edge", "- --sidecar-image=outrigger-proxy:edge"),
+        ("sidecar.image.pullPolicy=Never", "- --sidecar-pull-policy=Never"),
+        ("sidecar.runAsUser=1234", "- --sidecar-user=1234"),
+        ("sidecar.cpu=11m", "- --sidecar-cpu=11m"),
+        ("sidecar.memory=33Mi", "- --sidecar-memory=33Mi"),
+        ("sidecar.memoryLimit=257Mi", "- --sidecar-memory-limit=257Mi"),
+        ("webhook.port=9443", "- --webhook=0.0.0.0:9443"),
+        ("webhook.url=https://1.2.3.4:9", "url: https://1.2.3.4:9/inject/namespace"),
+        ("webhook.url=https://h.corp:9", "- --webhook-names=h.corp"),
+        (
+            "webhook.certificateSecret=mine,webhook.caBundle=-----BEGIN CERTIFICATE-----",
+            "caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
+        ),
+        (
+            "webhook.certificateSecret=mine,webhook.caBundle=-----BEGIN CERTIFICATE-----",
+            "- --webhook-certificate=/etc/outrigger/webhook",
+        ),
+    ] {
+        assert!(!plain.contains(shown), "{shown} is there without {set}");
+        assert!(render(set).unwrap().contains(shown), "{set}");
+    }
+    assert!(plain.contains("- --sidecar-user=5567") && !render("sidecar.runAsUser=null").unwrap().contains("--sidecar-user"));
+    let without = render("webhook.enabled=false").unwrap();
+    for part in [
+        "kind: MutatingWebhookConfiguration",
+        "kind: Service\n",
+        "--webhook=",
+        "[pods]",
+        "mutatingwebhookconfigurations",
+        "outrigger-webhook",
+    ] {
+        assert!(plain.contains(part) && !without.contains(part), "{part}");
+    }
+    for (set, part) in [
+        ("webhook.certificateSecret=mine", "needs webhook.caBundle"),
+        ("webhook.caBundle=-----BEGIN CERTIFICATE-----", "belongs to"),
+    ] {
+        assert!(render(set).unwrap_err().contains(part), "{set}");
     }
 }
 

@@ -268,9 +268,9 @@ fn in_namespaces_without_routes(cluster: &Cluster) {
     assert_eq!(run(cluster.kubectl().args(secret)).unwrap(), "", "a dry run writes nothing");
     create(cluster, "empty", &asking("real"), &[]).unwrap();
     until("what its pods mount", there);
-    let mac = "get secret outrigger-keys -n empty -o jsonpath={.data.mac}";
+    let data = "get secret outrigger-keys -n empty -o jsonpath={.data}";
     until("the key that its routes will be signed with", || {
-        (!kubectl(cluster, mac).is_empty()).then_some(())
+        kubectl(cluster, data).contains("mac-key").then_some(())
     });
 }
 
