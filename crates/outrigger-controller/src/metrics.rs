@@ -64,7 +64,7 @@ impl Injections {
             ),
             bypassed: metrics.register(
                 "bypassed_containers",
-                "Variables of injected pods that lead an SDK past the sidecar, as the leader saw them last",
+                "Containers of injected pods that lead an SDK past the sidecar, as the leader saw them last",
                 Family::default(),
             ),
         }

@@ -131,6 +131,11 @@ fn refuse_neighbours(
                 .to_owned(),
         ));
     }
+    if spec.get("os").is_some_and(|os| text(os, "name") == "windows") {
+        return Err(Denied(
+            "os: the sidecar runs on Linux alone; set outrigger.dev/inject: \"false\"".to_owned(),
+        ));
+    }
     let none = Vec::new();
     let ephemeral = spec.get("ephemeralContainers").and_then(Value::as_array).unwrap_or(&none);
     if let Some(named) = containers.iter().chain(ephemeral).find(|each| text(each, "name") == CONTAINER) {

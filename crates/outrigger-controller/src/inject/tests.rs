@@ -119,6 +119,10 @@ fn what_would_share_the_keys_or_the_port_is_refused_with_what_to_do() {
              outrigger.dev/inject: \"false\"",
         ),
         (
+            json!({"os": {"name": "windows"}, "containers": [app]}),
+            "os: the sidecar runs on Linux alone; set outrigger.dev/inject: \"false\"",
+        ),
+        (
             json!({"containers": [app, {"name": "outrigger", "image": "mine:1"}]}),
             "a container is called outrigger, as the sidecar is; rename it, or remove it where it was written by hand: the sidecar comes by itself",
         ),

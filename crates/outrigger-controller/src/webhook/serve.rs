@@ -74,8 +74,7 @@ pub(super) async fn serve(mut listeners: Listeners, credentials: Arc<Credentials
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>, events: Arc<Semaphore>) {
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
-        // Also where the API server does not trust us: it says so to whoever made the pod, and here is why.
-        Ok(Err(error)) => return tracing::warn!(%error, "a TLS handshake of the webhook failed"),
+        Ok(Err(error)) => return untrusted(&error),
         Err(_) => return,
     };
     let service = service_fn(|request| {
@@ -86,6 +85,17 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared
     http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(64 * 1_024);
     // Errors here are the client's own doing.
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// An API server that does not trust us says so to whoever made the pod, and here is the other side of it. Anything else that comes to the port
+/// is no news.
+fn untrusted(error: &std::io::Error) {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    if matches!(cause, Some(rustls::Error::AlertReceived(_))) {
+        tracing::warn!(%error, "whoever called the webhook does not trust its certificate");
+    } else {
+        tracing::debug!(%error, "a TLS handshake of the webhook failed");
+    }
 }
 
 async fn respond(request: Request<Incoming>, shared: Arc<Shared>, events: &Arc<Semaphore>) -> Response<Full<Bytes>> {
@@ -186,3 +196,6 @@ fn json(body: String) -> Response<Full<Bytes>> {
         .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response
 }
+
+#[cfg(test)]
+mod tests;

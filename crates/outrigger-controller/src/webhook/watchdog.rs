@@ -103,7 +103,8 @@ impl Watchdog {
         let Some(survey) = survey(&value, self.shared.labelled(&namespace), &self.shared.sidecar) else {
             return;
         };
-        let bypassed = u64::try_from(survey.bypassed.len()).unwrap_or(u64::MAX);
+        let containers: BTreeSet<&str> = survey.bypassed.iter().map(|found| found.container.as_str()).collect();
+        let bypassed = u64::try_from(containers.len()).unwrap_or(u64::MAX);
         if bypassed > 0 {
             *found.bypassed.entry(namespace.clone()).or_default() += bypassed;
         }
