@@ -5,6 +5,7 @@ use super::{
     buckets::{MEMORY, NEEDED, Samples},
     learnt::Mean,
     probation::{Probation, Returned},
+    site::precedes,
 };
 use crate::{
     Tick,
@@ -98,6 +99,9 @@ impl Lane {
 
     /// An attempt brought content after `took`. `calm`: nothing is held against the target, so that this is how it is when all is well.
     pub(super) fn content(&mut self, started: Tick, took: Duration, patience: Duration, calm: bool, now: Tick) {
+        if precedes(started, self.returned) {
+            return;
+        }
         self.first.record(took, now);
         if took <= patience {
             self.overtaken = self.overtaken.max(Some(started));
@@ -116,7 +120,10 @@ impl Lane {
     }
 
     /// A stream ended well.
-    pub(super) fn complete(&mut self, total: Duration, per_token: Option<Duration>, now: Tick) {
+    pub(super) fn complete(&mut self, started: Tick, total: Duration, per_token: Option<Duration>, now: Tick) {
+        if precedes(started, self.returned) {
+            return;
+        }
         self.total.record(total, now);
         if let Some(time) = per_token {
             self.per_token.record(time, now);

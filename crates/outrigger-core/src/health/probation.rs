@@ -140,7 +140,7 @@ impl Probation {
 /// The end of a probation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Returned {
-    at: Tick,
+    pub(super) at: Tick,
     gap: Duration,
     wanted: u32,
 }

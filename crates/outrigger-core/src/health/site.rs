@@ -8,7 +8,8 @@
 //! *Down* is any of three, each of which sees what the others cannot:
 //! - a streak: the last [`STREAK`] attempts all failed. It needs no traffic to speak of, so a pod with a call a minute leaves a dead
 //!   provider after three calls; at a natural error rate of 1 % it is wrong once in a million attempts. A success counts from when
-//!   its attempt started: those under way when an outage begins do not hide it.
+//!   its attempt started: those under way when an outage begins do not hide it. So does a failure: those that an outage has left
+//!   hanging say nothing new when their clocks run out after it.
 //! - a rate: of at least [`RATED`] attempts of the window more than the route's share failed, or clearly more of the last 32. It sees a
 //!   provider that fails half its calls, which seldom makes a streak.
 //! - a hang: [`OVERDUE`] attempts in flight are older than what is usual and none that started after them has finished in time. It
@@ -229,6 +230,7 @@ impl Site {
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         let calm = self.down.is_none();
+        let before = precedes(end.started, self.returned);
         let Some(lane) = self.lanes.get_mut(view.lane) else { return };
         lane.stop(end.started);
         match end.class {
@@ -236,7 +238,9 @@ impl Site {
                 self.open = self.open.saturating_add(u32::from(streams(view.lane)));
                 let took = now.since(end.started);
                 let patience = lane.patience(view.lane, view.breaker, view.reasoning, now);
-                lane.content(end.started, took, patience, calm, now);
+                if !before {
+                    lane.content(end.started, took, patience, calm, now);
+                }
                 lane.judge(end.started, Some((crate::SlowOf::FirstContent, took)), end.probe, now);
                 if !(streams(view.lane) && self.breaks(now)) {
                     self.succeeded(end.started, end.probe, now);
@@ -289,9 +293,12 @@ impl Site {
                 return;
             }
         }
+        let before = precedes(slot.started, self.returned);
         let Some(lane) = self.lanes.get_mut(slot.lane) else { return };
         let total = now.since(slot.started);
-        lane.complete(total, per_token, now);
+        if !before {
+            lane.complete(slot.started, total, per_token, now);
+        }
         lane.judge(slot.started, Some((crate::SlowOf::Total, total)), slot.probe, now);
         if let Some(time) = per_token {
             lane.judge(slot.started, Some((crate::SlowOf::PerToken, time)), slot.probe, now);
@@ -331,6 +338,9 @@ impl Site {
     }
 
     fn failed(&mut self, started: Tick, probe: bool, now: Tick) {
+        if precedes(started, self.returned) {
+            return;
+        }
         self.tally.record(false, now);
         if self.streak == 0 {
             self.streak_from = started;
@@ -396,6 +406,11 @@ impl Site {
 /// Whether a route bears no such share of failures.
 fn exceeds(share_ppm: u64, breaker: &Breaker) -> bool {
     share_ppm > u64::from(breaker.error_rate_ppm.unwrap_or(RATE))
+}
+
+/// Whether what started then is of a time that is over.
+pub(super) fn precedes(started: Tick, returned: Option<Returned>) -> bool {
+    returned.is_some_and(|returned| started < returned.at)
 }
 
 fn share(returned: Option<Returned>, now: Tick) -> u64 {

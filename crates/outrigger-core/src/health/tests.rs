@@ -1,3 +1,5 @@
+mod late;
+
 use super::{arena::RETIRED, *};
 use crate::{
     Breaker, SlowOf,
