@@ -21,6 +21,11 @@ enum What {
     Scenario(Scenario),
     /// The fault matrix: a target that fails in every way that providers do, and what callers notice.
     Faults(Scenario),
+    /// Changes the core's code in hundreds of places, one at a time, and counts those that no test of it notices.
+    Mutants {
+        /// Only the changes whose description matches this.
+        filter: Option<String>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -47,6 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         What::Figures(args) => figures(args),
         What::Scenario(args) => scenario("scenario", args),
         What::Faults(args) => scenario("faults", args),
+        What::Mutants { filter } => mutants(filter.as_deref()),
     }
 }
 
@@ -96,4 +102,20 @@ fn figures(args: &Figures) -> anyhow::Result<ExitCode> {
     }
     println!("profile: {}", args.profile);
     Ok(ExitCode::from(u8::from(!all_met)))
+}
+
+/// cargo-mutants works on a copy of the workspace; its report and the changes that nobody noticed are in `mutants.out` in the target folder.
+fn mutants(filter: Option<&str>) -> anyhow::Result<ExitCode> {
+    let found = Command::new("cargo").args(["mutants", "--version"]).output().context("cargo")?;
+    ensure!(
+        found.status.success(),
+        "cargo-mutants is not installed; `cargo install --locked cargo-mutants` does that"
+    );
+    let mut command = Command::new("cargo");
+    command
+        .args(["mutants", "--package", "outrigger-core", "--output"])
+        .arg(workspace::target());
+    command.args(filter.iter().flat_map(|filter| ["--re", filter]));
+    let status = command.current_dir(workspace::root()).status().context("cargo mutants")?;
+    Ok(ExitCode::from(u8::from(!status.success())))
 }

@@ -91,6 +91,11 @@ const CRATES: &[Rule] = &[
         never: &["kube-core", "tokio"],
     },
     Rule {
+        name: "outrigger-simulator",
+        uses: Uses::Only(&["outrigger-core"]),
+        never: &["rand", "tokio"],
+    },
+    Rule {
         name: "outrigger-tests",
         uses: Uses::Only(&["outrigger-core", "outrigger-snapshot", "outrigger-config", "outrigger-mock"]),
         never: &[],
