@@ -1,6 +1,7 @@
 //! An API server that knows one ConfigMap and does what a test tells it: lists, watches, bookmarks, versions that are too old, refusals. It
 //! speaks HTTP/2 over TLS, as the real one does, and asks for the token.
 
+use crate::tls::acceptor;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -8,7 +9,6 @@ use http_body_util::{Either, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use outrigger_snapshot::CONFIG_MAP_NAME;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -53,17 +53,7 @@ impl ApiServer {
     /// Where it cannot listen.
     #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
     pub async fn start() -> Self {
-        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("TLS")
-            .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key)
-            .expect("a server");
-        tls.alpn_protocols = vec![b"h2".to_vec()];
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        let (acceptor, ca_pem) = acceptor(&[b"h2"]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(Mutex::new(State {
@@ -89,7 +79,7 @@ impl ApiServer {
         });
         Self {
             address,
-            ca_pem: certified.cert.pem(),
+            ca_pem,
             state,
             _tasks: tasks,
         }

@@ -15,16 +15,19 @@
 
 mod api_server;
 mod client;
+mod collector;
 mod figures;
 mod plane;
 mod published;
 mod relay;
 mod sidecar;
+mod tls;
 mod watcher;
 mod yaml;
 
 pub use api_server::ApiServer;
 pub use client::{Answer, Connection, chunked};
+pub use collector::{Collector, Reaction, attribute};
 pub use figures::{Load, Shot, Times, figure, memory};
 pub use plane::{Plane, binary, post, request};
 pub use published::{NAMESPACE, Published, published};

@@ -44,14 +44,23 @@ impl Plane {
     /// Where it does not start.
     #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
     pub async fn start_with(manifests: &[String], flags: &[&str]) -> Self {
-        Self::try_start(manifests, flags).await.expect("a data plane")
+        Self::try_start(manifests, flags, &[]).await.expect("a data plane")
     }
 
-    /// As [`start_with`](Self::start_with), for those who can go on without it.
+    /// As [`start_with`](Self::start_with), with more environment variables.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    pub async fn start_in(manifests: &[String], flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::try_start(manifests, flags, environment).await.expect("a data plane")
+    }
+
+    /// As [`start_in`](Self::start_in), for those who can go on without it.
     ///
     /// # Errors
     /// Where it does not start, with what it logged.
-    pub async fn try_start(manifests: &[String], flags: &[&str]) -> anyhow::Result<Self> {
+    pub async fn try_start(manifests: &[String], flags: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         std::fs::create_dir(folder.path().join("routes"))?;
         write(&folder.path().join("routes"), manifests)?;
@@ -63,6 +72,7 @@ impl Plane {
             .arg("--ports-file")
             .arg(&ports)
             .args(flags)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -43,6 +43,7 @@ pub struct Sidecar {
     folder: TempDir,
     child: Option<Child>,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Mount {
@@ -107,6 +108,7 @@ impl Sidecar {
             folder,
             child: None,
             flags,
+            environment: Vec::new(),
         }
     }
 
@@ -114,6 +116,13 @@ impl Sidecar {
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.flags.push(format!("--{name}={value}"));
+        self
+    }
+
+    /// Another environment variable.
+    #[must_use]
+    pub fn within(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -186,6 +195,7 @@ impl Sidecar {
             .args(&self.flags)
             // What a test's own machine has set is not this pod's.
             .env_clear()
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -233,6 +243,21 @@ impl Sidecar {
     /// Its process id; 0 where it does not run.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().and_then(Child::id).unwrap_or(0)
+    }
+
+    /// Asks it to end, as a kubelet does, and returns whether the end was a good one.
+    ///
+    /// # Panics
+    /// Where the signal cannot be sent.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    pub async fn ended(&mut self) -> bool {
+        let pid = self.pid().to_string();
+        let status = tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(status.expect("kill").success());
+        match &mut self.child {
+            Some(child) => child.wait().await.is_ok_and(|status| status.success()),
+            None => false,
+        }
     }
 
     /// Everything that it has logged.

@@ -7,6 +7,7 @@ use crate::{
     record::{AttemptRecord, Record, RequestId},
     snapshot::{RouteHandle, TargetHandle},
     surface::Api,
+    traces::{Open, Told},
 };
 use outrigger_core::{Class, Ending, Headroom, Learnt, PicoUsd, Price, StreamEnd, Tick, Usage};
 use outrigger_dialect::Report;
@@ -43,6 +44,8 @@ pub(crate) struct Ledger {
     pub(crate) first_sent: Option<Tick>,
     pub(crate) first_content: Option<Tick>,
     pub(crate) report: Report,
+    /// The trace that it becomes; absent where it becomes none.
+    pub(crate) trace: Option<Box<Open>>,
     settled: bool,
 }
 
@@ -72,6 +75,7 @@ impl Ledger {
             first_sent: None,
             first_content: None,
             report: Report::default(),
+            trace: None,
             settled: false,
         }
     }
@@ -118,6 +122,7 @@ impl Ledger {
         let bill = self.bill();
         Record {
             id: self.id,
+            trace: self.trace.as_ref().map(|trace| trace.trace()),
             outcome,
             route: self.route.as_ref().map(|route| Arc::clone(&route.label)),
             rule: self.rule.clone(),
@@ -178,6 +183,17 @@ impl Ledger {
                 served.target.count_tokens(metrics, token_counts(usage));
             }
             self.learn(served, outcome, &record, now);
+        }
+        if let (Some(trace), Some(recorder)) = (self.trace.take(), &self.app.settings.traces) {
+            let told = Told {
+                record: &record,
+                answered: self.report.model.as_deref(),
+                accepted: self.accepted,
+                first_content: self.first_content,
+                now,
+                unix_us: self.app.clock.unix_us(),
+            };
+            recorder.finish(*trace, &told);
         }
         if tracing::enabled!(tracing::Level::DEBUG) {
             tracing::debug!(record = %record.json(), "request");

@@ -31,6 +31,7 @@ mod source;
 mod surface;
 mod text;
 mod timer;
+mod traces;
 mod tunnel;
 pub mod upstream;
 
@@ -38,3 +39,4 @@ pub use admin::{Admin, Page};
 pub use proxy::Proxy;
 pub use settings::Settings;
 pub use snapshot::Unusable;
+pub use traces::TraceSettings;

@@ -33,7 +33,7 @@ pub(crate) const SILENCE: Duration = Duration::from_mins(10);
 const REFUSAL: usize = 64 << 10;
 
 /// Headers that belong to one connection, and those that would give the client away.
-const KEPT_BACK: [&str; 15] = [
+const KEPT_BACK: [&str; 18] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -49,6 +49,9 @@ const KEPT_BACK: [&str; 15] = [
     "cookie",
     "set-cookie",
     "content-length",
+    "traceparent",
+    "tracestate",
+    "baggage",
 ];
 
 /// Forwards one request.

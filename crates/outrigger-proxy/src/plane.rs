@@ -1,7 +1,11 @@
 //! A running data plane with its admin port: each on a thread with a runtime of its own, so that neither a scrape nor a reload takes a turn
 //! from a call. It is what `outrigger dev`, `outrigger demo` and the sidecar share; where routes come from is theirs.
 
-use crate::{Admin, Page, Proxy, Settings, upstream::TlsError};
+use crate::{
+    Admin, Page, Proxy, Settings, TraceSettings,
+    traces::{Recorder, Surroundings},
+    upstream::TlsError,
+};
 use http::StatusCode;
 use outrigger_runtime::{Clock, Drain, Draining, Listeners, Metrics, Tasks, admin, files, signals::Signals};
 use std::{
@@ -12,7 +16,10 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::watch,
+};
 
 /// Where to listen, port 0 being the system's choice, and what may be used.
 #[derive(Clone, Debug)]
@@ -27,6 +34,8 @@ pub struct PlaneOptions {
     pub ca_file: Option<PathBuf>,
     /// The ServiceAccount of whoever calls; empty = there is none.
     pub service_account: String,
+    /// How requests are traced; absent = not at all.
+    pub traces: Option<TraceSettings>,
 }
 
 /// Why a data plane cannot run.
@@ -75,15 +84,17 @@ impl Plane {
     /// # Errors
     /// [`PlaneError`]
     pub fn start(options: &PlaneOptions) -> Result<Self, PlaneError> {
+        let clock = Clock::start();
+        let metrics = Metrics::new("outrigger");
+        let (recorder, exporter) = options.traces.clone().map(|traces| Recorder::new(traces, &metrics)).unzip();
         let settings = Settings {
+            traces: recorder,
             service_account: Some(options.service_account.as_str())
                 .filter(|name| !name.is_empty())
                 .map(Into::into),
             ..Settings::for_memory(options.memory)
         };
         let grace = settings.drain;
-        let clock = Clock::start();
-        let metrics = Metrics::new("outrigger");
         let (drain, draining) = Drain::new();
         let (calls, beside) = (Tasks::new(), Tasks::new());
         let (calls_runtime, side_runtime) = (runtime()?, runtime()?);
@@ -97,7 +108,19 @@ impl Plane {
         let (data_address, admin_address) = (at(options.listen, &data), at(options.admin, &pages));
 
         let shown = proxy.admin();
-        let serving = serve(proxy.clone(), data, draining.clone(), calls, grace);
+        let (serves, ends) = watch::channel(());
+        if let Some(exporter) = exporter {
+            let _inside = side_runtime.enter();
+            let surroundings = Surroundings {
+                tls: proxy.tls(),
+                tasks: beside.clone(),
+                clock,
+                calls: ends,
+                in_flight: draining.hold(),
+            };
+            beside.background("traces", exporter.run(surroundings));
+        }
+        let serving = serve(proxy.clone(), data, draining.clone(), (calls, serves), grace);
         let answering = admin::serve(pages, metrics, routes(shown.clone(), admin_address), beside.clone(), draining);
         let side = (side_runtime.handle().clone(), beside);
         let threads = vec![thread("calls", calls_runtime, serving)?, thread("side", side_runtime, answering)?];
@@ -164,7 +187,9 @@ impl Plane {
     }
 }
 
-async fn serve(proxy: Proxy, listeners: Listeners, mut draining: Draining, calls: Tasks, grace: Duration) {
+/// Serves calls to the end of the last one, which it tells by dropping the second of `calls`.
+async fn serve(proxy: Proxy, listeners: Listeners, mut draining: Draining, calls: (Tasks, watch::Sender<()>), grace: Duration) {
+    let (calls, serves) = calls;
     let alive = draining.hold();
     proxy.serve(listeners, draining.clone()).await;
     tokio::select! {
@@ -173,7 +198,7 @@ async fn serve(proxy: Proxy, listeners: Listeners, mut draining: Draining, calls
             calls.shutdown(Duration::ZERO).await;
         }
     }
-    drop(alive);
+    drop((alive, serves));
 }
 
 /// The data plane's pages; those that show what is inside on loopback alone.

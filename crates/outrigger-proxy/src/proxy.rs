@@ -73,6 +73,11 @@ impl Proxy {
         self.app.reject(reason);
     }
 
+    /// Whom its connections trust.
+    pub(crate) fn tls(&self) -> Arc<Tls> {
+        self.app.upstreams.tls()
+    }
+
     /// What the admin port shows.
     pub fn admin(&self) -> Admin {
         Admin::new(Arc::clone(&self.app))

@@ -1,7 +1,7 @@
 //! The account of one request: who served it, at what cost, after which attempts. Kept in a ring for the admin port, written to the
 //! log at debug, and sent last in a chat stream. It never holds a byte of a prompt, an answer or a key.
 
-use crate::text;
+use crate::{text, traces::TraceId};
 use bytes::Bytes;
 use http::HeaderValue;
 use outrigger_core::{Class, PicoUsd, Usage};
@@ -17,7 +17,7 @@ const RING: usize = 1_000;
 
 /// An id: shown as `req_` and 24 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestId(u64, u32);
+pub(crate) struct RequestId(pub(crate) u64, pub(crate) u32);
 
 impl RequestId {
     /// A new one.
@@ -75,6 +75,8 @@ pub(crate) struct AttemptRecord {
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) id: RequestId,
+    /// The trace that the request is part of, where it is traced.
+    pub(crate) trace: Option<TraceId>,
     pub(crate) outcome: Class,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) rule: Option<Arc<str>>,
@@ -104,6 +106,9 @@ impl Record {
     pub(crate) fn write(&self, out: String) -> String {
         let mut out = Object::new(out);
         out.text("id", std::str::from_utf8(&self.id.text()).ok());
+        if let Some(trace) = self.trace {
+            out.raw("trace_id", &format!("\"{trace}\""));
+        }
         out.text("outcome", Some(self.outcome.as_str()));
         out.text("route", self.route.as_deref());
         out.text("rule", self.rule.as_deref());
@@ -344,6 +349,7 @@ mod tests {
     fn a_record_is_json_with_what_is_known_and_nothing_else() {
         let known = Record {
             id: RequestId(1, 2),
+            trace: Some(TraceId(0xab)),
             outcome: Class::Ok,
             route: Some("ns/r".into()),
             rule: Some("a \"quoted\" \\ rule\n".into()),
@@ -388,7 +394,8 @@ mod tests {
         assert_eq!(
             serde_json::from_str::<Value>(&known.json()).unwrap(),
             serde_json::json!({
-                "id": "req_000000000000000100000002", "outcome": "ok", "route": "ns/r", "rule": "a \"quoted\" \\ rule\n", "endpoint": "chat",
+                "id": "req_000000000000000100000002", "trace_id": "000000000000000000000000000000ab", "outcome": "ok", "route": "ns/r", "rule": "a \"quoted\" \\ rule\n",
+                "endpoint": "chat",
                 "stream": true, "attempts": [{ "target": "a/m", "outcome": "timeout", "ms": 2001, "key": "k", "probe": true },
                     { "target": "b/*", "outcome": "ok", "ms": 4, "model": "möbel" }],
                 "provider": "b", "model": "möbel",
@@ -398,6 +405,7 @@ mod tests {
             })
         );
         let unknown = Record {
+            trace: None,
             route: None,
             attempts: Vec::new(),
             usage: None,
@@ -408,7 +416,7 @@ mod tests {
             ..known
         };
         let value = unknown.value();
-        for name in ["route", "usage", "cost_usd", "baseline_usd", "wasted_usd", "finish"] {
+        for name in ["trace_id", "route", "usage", "cost_usd", "baseline_usd", "wasted_usd", "finish"] {
             assert!(value.get(name).is_none(), "{name}");
         }
         assert_eq!(value["attempts"], serde_json::json!([]));

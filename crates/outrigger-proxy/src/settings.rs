@@ -1,5 +1,6 @@
 //! What one process of the data plane is allowed to use. Read once at start; never looked up on the request path.
 
+use crate::traces::Recorder;
 use std::{sync::Arc, time::Duration};
 
 /// Caps and patience towards clients. Every buffer of the data plane is bounded by one of these.
@@ -25,6 +26,8 @@ pub struct Settings {
     pub stall: Duration,
     /// How long calls in flight may go on after SIGTERM.
     pub drain: Duration,
+    /// Where requests are traced; absent where none are.
+    pub(crate) traces: Option<Recorder>,
 }
 
 impl Settings {
@@ -50,6 +53,7 @@ impl Default for Settings {
             head: Duration::from_secs(30),
             stall: Duration::from_mins(1),
             drain: Duration::from_mins(10),
+            traces: None,
         }
     }
 }

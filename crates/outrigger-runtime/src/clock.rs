@@ -35,14 +35,19 @@ impl Clock {
     }
 
     /// Milliseconds since 1970 by the system's calendar, 0 before it. May jump.
+    pub fn unix_ms(&self) -> u64 {
+        self.unix_us() / 1_000
+    }
+
+    /// As [`unix_ms`](Self::unix_ms), in microseconds.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is where the time comes in; asking the clock keeps the dependency visible in the caller"
     )]
-    pub fn unix_ms(&self) -> u64 {
+    pub fn unix_us(&self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+            .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn run(seed: u64) -> anyhow::Result<Report> {
     ];
     let mut planes = Vec::new();
     for _ in 0..SIDECARS {
-        planes.push(Plane::try_start(&objects, &[]).await?);
+        planes.push(Plane::try_start(&objects, &[], &[]).await?);
     }
     let asks = |number: u32| -> Vec<Ask> {
         let first = Duration::from_secs_f64(f64::from(number) / f64::from(SIDECARS) / PER_SECOND);

@@ -38,9 +38,9 @@ pub(crate) async fn run(seed: u64) -> anyhow::Result<Report> {
     let (mock, theirs) = (rig::mock()?, rig::mock()?);
     script(&mock, false, false)?;
     script(&theirs, false, false)?;
-    let plane = Plane::try_start(&objects(&mock, 1), &[]).await?;
+    let plane = Plane::try_start(&objects(&mock, 1), &[], &[]).await?;
     let premium = Provider::new("premium", theirs.addr).keys(ring("premium", 1));
-    let static_plane = Plane::try_start(&[premium.yaml(), fixed("m", "premium")], &[]).await?;
+    let static_plane = Plane::try_start(&[premium.yaml(), fixed("m", "premium")], &[], &[]).await?;
     let asks: Vec<Ask> = evenly(PER_SECOND, Duration::ZERO, Duration::from_secs_f64(END))
         .enumerate()
         .map(|(number, at)| Ask::chat("m", at, number % 2 == 0))

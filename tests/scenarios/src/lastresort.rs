@@ -28,8 +28,8 @@ pub(crate) async fn run(seed: u64) -> anyhow::Result<Report> {
     let theirs = rig::mock()?;
     let providers = ALL.iter().zip(&mocks).map(|(name, mock)| Provider::new(name, mock.addr).yaml());
     let objects: Vec<String> = providers.chain([route("m", &REGULAR, SPEC)]).collect();
-    let plane = Plane::try_start(&objects, &[]).await?;
-    let static_plane = Plane::try_start(&[Provider::new("premium", theirs.addr).yaml(), fixed("m", "premium")], &[]).await?;
+    let plane = Plane::try_start(&objects, &[], &[]).await?;
+    let static_plane = Plane::try_start(&[Provider::new("premium", theirs.addr).yaml(), fixed("m", "premium")], &[], &[]).await?;
     let asks: Vec<Ask> = evenly(20.0, Duration::ZERO, Duration::from_secs_f64(END))
         .enumerate()
         .map(|(number, at)| Ask::chat("m", at, number % 2 == 0))

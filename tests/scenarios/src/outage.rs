@@ -53,8 +53,8 @@ pub(crate) async fn run(seed: u64) -> anyhow::Result<Report> {
         ),
     ));
     objects.push(route("other", &["other"], ""));
-    let plane = Plane::try_start(&objects, &[]).await?;
-    let static_plane = Plane::try_start(&[Provider::new("premium", theirs.addr).yaml(), fixed("m", "premium")], &[]).await?;
+    let plane = Plane::try_start(&objects, &[], &[]).await?;
+    let static_plane = Plane::try_start(&[Provider::new("premium", theirs.addr).yaml(), fixed("m", "premium")], &[], &[]).await?;
 
     let asks: Vec<Ask> = RATES
         .iter()

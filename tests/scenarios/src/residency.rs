@@ -31,9 +31,9 @@ const INSIDE: [&str; 3] = ["eu-first", "eu-second", "eu-last"];
 
 pub(crate) async fn run(seed: u64) -> anyhow::Result<Report> {
     let (sink, free_sink, mock, free_mock) = (Sink::open().await?, Sink::open().await?, rig::mock()?, rig::mock()?);
-    let plane = Plane::try_start(&objects(&sink, &mock, RESIDENCY), &[]).await?;
+    let plane = Plane::try_start(&objects(&sink, &mock, RESIDENCY), &[], &[]).await?;
     // The same without the residency: what would have gone out.
-    let free_plane = Plane::try_start(&objects(&free_sink, &free_mock, ""), &[]).await?;
+    let free_plane = Plane::try_start(&objects(&free_sink, &free_mock, ""), &[], &[]).await?;
     let [.., end] = ACTS;
     let asks: Vec<Ask> = evenly(PER_SECOND, Duration::ZERO, Duration::from_secs_f64(end))
         .enumerate()

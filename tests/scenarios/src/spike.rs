@@ -29,8 +29,8 @@ pub(crate) async fn run(seed: u64) -> anyhow::Result<Report> {
         let providers = names.iter().map(|name| Provider::new(name, mock.addr).yaml());
         providers.chain([route]).collect::<Vec<_>>()
     };
-    let plane = Plane::try_start(&objects(&ours, route("m", &names, SLOW)), &[]).await?;
-    let static_plane = Plane::try_start(&objects(&theirs, fixed("m", "premium")), &[]).await?;
+    let plane = Plane::try_start(&objects(&ours, route("m", &names, SLOW)), &[], &[]).await?;
+    let static_plane = Plane::try_start(&objects(&theirs, fixed("m", "premium")), &[], &[]).await?;
     let asks: Vec<Ask> = evenly(PER_SECOND, Duration::ZERO, Duration::from_secs_f64(END))
         .map(|at| Ask::chat("m", at, true))
         .collect();

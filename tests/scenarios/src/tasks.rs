@@ -121,12 +121,12 @@ pub(crate) async fn run(seed: u64) -> anyhow::Result<Report> {
         rig::script(&mock, name, &json!({ "latency_ms": 10 }))?;
     }
     let objects = objects(&mock);
-    let web = Plane::try_start(&objects, &["--service-account", "web"]).await?;
-    let batch = Plane::try_start(&objects, &["--service-account", "log-summaries"]).await?;
+    let web = Plane::try_start(&objects, &["--service-account", "web"], &[]).await?;
+    let batch = Plane::try_start(&objects, &["--service-account", "log-summaries"], &[]).await?;
     let mut baseline = objects.clone();
     baseline.truncate(PRICES.len());
     baseline.push(fixed("assistant", "premium"));
-    let static_plane = Plane::try_start(&baseline, &[]).await?;
+    let static_plane = Plane::try_start(&baseline, &[], &[]).await?;
 
     let mut random = fastrand::Rng::with_seed(seed);
     let mut asks: [Vec<Ask>; 2] = Default::default();

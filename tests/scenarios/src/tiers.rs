@@ -44,9 +44,9 @@ pub(crate) async fn run(seed: u64) -> anyhow::Result<Report> {
     }
     // The cheapest of a tier fails now and then, and the next of its chain answers: its price counts.
     rig::script(&mock, "small", &json!({ "latency_ms": 20, "status": 503, "fail_every": 25 }))?;
-    let plane = Plane::try_start(&objects(&mock), &[]).await?;
+    let plane = Plane::try_start(&objects(&mock), &[], &[]).await?;
     let premium = Provider::new("premium", theirs.addr).price("premium-model", "2.5", "10");
-    let static_plane = Plane::try_start(&[premium.yaml(), fixed("m", "premium")], &[]).await?;
+    let static_plane = Plane::try_start(&[premium.yaml(), fixed("m", "premium")], &[], &[]).await?;
     let mut random = fastrand::Rng::with_seed(seed);
     let asks: Vec<Ask> = evenly(PER_SECOND, Duration::ZERO, END)
         .map(|at| ask(at, draw(&mut random)))

@@ -8,15 +8,16 @@ use std::sync::Arc;
 /// Opens the ledger of a call. Its body's announced length is reserved here; a body without one is reserved as it comes.
 pub(crate) fn admit(exchange: &Exchange, api: Api, headers: &HeaderMap) -> Result<Ledger, Fault> {
     let app = &exchange.app;
-    let held = app.budget.enter().ok_or_else(Fault::too_many_calls)?;
-    let mut ledger = Ledger::open(Arc::clone(app), held, exchange.id, api, exchange.accepted);
+    let mut held = app.budget.enter().ok_or_else(Fault::too_many_calls)?;
     let announced = announced(headers).unwrap_or(0);
     if announced > app.settings.max_body as u64 {
         return Err(too_large(app.settings.max_body));
     }
-    if !ledger.held.grow(announced) {
+    if !held.grow(announced) {
         return Err(no_room());
     }
+    let mut ledger = Ledger::open(Arc::clone(app), held, exchange.id, api, exchange.accepted);
+    ledger.trace = app.settings.traces.as_ref().and_then(|traces| traces.begin(headers));
     Ok(ledger)
 }
 

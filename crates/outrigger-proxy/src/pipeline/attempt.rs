@@ -157,12 +157,19 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
                     continue;
                 };
                 ledger.first_sent.get_or_insert(started);
+                if let Some(trace) = &mut ledger.trace {
+                    let model = target.model_name(&call.scan.model_name);
+                    trace.begins(target, model, attempt.key, attempt.probe, started);
+                }
                 let ended = driver.run(call, target, &attempt, started).await;
                 let (class, now) = match &ended {
                     Ok(committed) => (Class::Ok, committed.at),
                     Err(failed) => (failed.class(), exchange.app.now()),
                 };
                 note(ledger, call, target, &attempt, class, now.since(started));
+                if let Some(trace) = &mut ledger.trace {
+                    trace.ends(class, now);
+                }
                 target.count_attempt(&exchange.app.metrics, class);
                 match ended {
                     Ok(committed) => {

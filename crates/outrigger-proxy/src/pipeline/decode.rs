@@ -56,6 +56,9 @@ pub(crate) async fn decode(
         asked.task = asked.metadata.get("task").cloned();
     }
     ledger.stream = scan.stream;
+    if let Some(trace) = &mut ledger.trace {
+        trace.asks(&scan.model_name);
+    }
     ledger.prompt_tokens = scan.sketch.reference_tokens();
     Ok(Call {
         api,

@@ -19,7 +19,7 @@ mod watch;
 pub use config::{Command, Config, ConfigError};
 
 use crate::{
-    Proxy,
+    Proxy, TraceSettings,
     plane::{Plane, PlaneError, PlaneOptions},
 };
 use api::{Api, Clocks};
@@ -66,6 +66,11 @@ pub fn run(config: &Config) -> Result<(), SidecarError> {
         memory: config.memory,
         ca_file: config.ca_file.clone(),
         service_account: config.service_account.clone(),
+        traces: TraceSettings::of_process(&[
+            ("k8s.namespace.name", &config.namespace),
+            ("k8s.pod.name", &config.pod),
+            ("k8s.pod.uid", &config.pod_uid),
+        ]),
     })?;
     tracing::info!(
         namespace = config.namespace,

@@ -227,6 +227,11 @@ impl<B: RequestBody> Upstreams<B> {
         }
     }
 
+    /// Whom these connections trust, for connections of another kind.
+    pub fn tls(&self) -> Arc<Tls> {
+        Arc::clone(&self.shared.tls)
+    }
+
     /// How many connections there are now, over all origins.
     pub fn counts(&self) -> Counts {
         let pools = self.shared.pools();

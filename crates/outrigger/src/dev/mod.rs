@@ -5,7 +5,10 @@ mod files;
 use crate::output::complain;
 use anyhow::Context as _;
 use clap::Args;
-use outrigger_proxy::plane::{Plane, PlaneOptions};
+use outrigger_proxy::{
+    TraceSettings,
+    plane::{Plane, PlaneOptions},
+};
 use outrigger_runtime::{logs, memory};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -88,6 +91,7 @@ impl Common {
             memory,
             ca_file: self.ca_file.clone(),
             service_account: self.service_account.clone(),
+            traces: TraceSettings::of_process(&[]),
         })?;
         Ok((plane, logs))
     }

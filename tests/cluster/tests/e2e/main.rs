@@ -67,12 +67,20 @@ fn a_node_takes_everything_off_the_host_again() {
         let groups = hierarchies.map(|entry| entry.path().join("outrigger-node"));
         let groups = groups.chain([PathBuf::from("/sys/fs/cgroup/outrigger-node")]);
         let places = ["/sys/class/net/outrigger0", "/run/outrigger-node"].map(PathBuf::from).into_iter();
-        let mut left: Vec<String> = groups.chain(places).filter(|path| path.exists()).map(|path| path.display().to_string()).collect();
+        let mut left: Vec<String> = groups
+            .chain(places)
+            .filter(|path| path.exists())
+            .map(|path| path.display().to_string())
+            .collect();
         let rules = run(Command::new("iptables-save").args(["-t", "nat"])).unwrap();
         left.extend(rules.lines().filter(|line| line.contains("OUTRIGGER")).map(str::to_owned));
         left
     };
-    let cluster = Cluster::start(&Options { node: true, ..Options::default() }).unwrap();
+    let cluster = Cluster::start(&Options {
+        node: true,
+        ..Options::default()
+    })
+    .unwrap();
     let folder = cluster.admin_kubeconfig().parent().unwrap().to_path_buf();
     run(cluster.kubectl().args(["create", "namespace", "left"])).unwrap();
     let pod = json!({
@@ -89,7 +97,10 @@ fn a_node_takes_everything_off_the_host_again() {
     while cluster.apply(&pod.to_string()).is_err() {
         assert!(patience.elapsed().as_secs() < 60, "no service account");
     }
-    run(cluster.kubectl().args(["wait", "--for=condition=Ready", "pod/left", "-n", "left", "--timeout=120s"])).unwrap();
+    run(cluster
+        .kubectl()
+        .args(["wait", "--for=condition=Ready", "pod/left", "-n", "left", "--timeout=120s"]))
+    .unwrap();
     assert!(traces().len() > 4, "{:?}", traces());
     assert!(mentions(&folder) > 6);
     let settings: Vec<(String, String)> = std::fs::read_to_string(folder.join("sysctls"))

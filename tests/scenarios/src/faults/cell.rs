@@ -192,7 +192,7 @@ impl Cell {
                 "  timeouts: { response: 2s, firstToken: 2s, betweenTokens: 2s }",
             ),
         ];
-        let plane = Plane::try_start(&objects, &[]).await?;
+        let plane = Plane::try_start(&objects, &[], &[]).await?;
         Ok(Ready {
             plane,
             cell: self,
