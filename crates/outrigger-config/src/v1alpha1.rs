@@ -17,6 +17,6 @@ pub use model_route::{
 };
 pub use namespaces::{Namespaces, NamespacesFrom};
 pub use provider_key::{
-    Auth, AuthType, CaBundle, DataKeyRef, DataPolicy, Dialect, KeyStatus, Passthrough, PriceOverride, Pricing, ProviderEndpoint,
-    ProviderKey, ProviderKeySpec, ProviderKeyStatus, RingEntry, Rotation,
+    Auth, AuthType, CaBundle, DataKeyRef, DataPolicy, Dialect, HealthCheck, KeyStatus, Passthrough, PriceOverride, Pricing,
+    ProviderEndpoint, ProviderKey, ProviderKeySpec, ProviderKeyStatus, RingEntry, Rotation,
 };

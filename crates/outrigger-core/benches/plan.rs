@@ -69,6 +69,7 @@ fn table(targets: usize, keys: usize, chain: bool, balance: Balance) -> Table {
         quirks: Quirks::default(),
         regions: vec![],
         data_policy: outrigger_core::DataPolicy::default(),
+        health_check: None,
     };
     let target = |at: usize| Target {
         provider: at,

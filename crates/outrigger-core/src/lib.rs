@@ -27,15 +27,15 @@ pub mod time;
 
 pub use dispatch::{Attempt, AttemptId, Dispatch, Step, Tried, Verdict};
 pub use duration::parse_duration;
-pub use health::{Ending, Headroom, Health, KeyState, Learnt, Slot, Slots, StreamEnd, TargetState, TargetView};
+pub use health::{Ending, Headroom, Health, KeyState, KindView, Learnt, ScoreView, Slot, Slots, StreamEnd, TargetState, TargetView};
 pub use outcome::{Class, Outcome};
 pub use plan::{Affinity, Plan, Ranked, Reason, Score, Shape, plan};
 pub use price::{PicoUsd, Price, Usage};
 pub use router::{CallFacts, Matched, NoMatch, Router, Unmet, unmet};
 pub use secret::Secret;
 pub use table::{
-    Attempts, Auth, Balance, Baseline, Breaker, Candidate, DataPolicy, Dialect, Endpoint, Lack, Match, ModelFacts, ModelPattern, Needs,
-    Origin, PathPattern, Provider, Quirks, Residency, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target, TargetModel, Timeouts,
-    TokenRange,
+    Attempts, Auth, Balance, Baseline, Breaker, Candidate, DataPolicy, Dialect, Endpoint, HealthCheck, Lack, Match, ModelFacts,
+    ModelPattern, Needs, Origin, PathPattern, Provider, Quirks, Residency, RingKey, Route, Rule, Scheme, SlowOf, SlowRule, Table, Target,
+    TargetModel, Timeouts, TokenRange,
 };
 pub use time::Tick;

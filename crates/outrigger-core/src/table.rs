@@ -134,6 +134,22 @@ pub struct Provider {
     /// What it does with what it is sent.
     #[serde(default)]
     pub data_policy: DataPolicy,
+    /// How it is asked whether it answers; absent = not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+}
+
+/// A question that costs nothing, such as a listing of models: does the provider answer?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// From one question to the next.
+    #[serde(with = "millis")]
+    pub interval: Duration,
+    /// How long one may take, connection included. Not longer than the interval.
+    #[serde(with = "millis")]
+    pub timeout: Duration,
+    /// Behind [`Provider::path`]; starts with `/`.
+    pub path: String,
 }
 
 /// What a provider does with what it is sent. `None` = not known, which satisfies no demand.

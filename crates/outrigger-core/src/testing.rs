@@ -79,6 +79,7 @@ pub(crate) fn table(specs: &[Spec]) -> Table {
         quirks: Quirks::default(),
         regions: spec.regions.iter().map(ToString::to_string).collect(),
         data_policy: spec.data_policy,
+        health_check: None,
     };
     let target = |(at, spec): (usize, &Spec)| Target {
         provider: at,

@@ -3,7 +3,7 @@
 
 use crate::{app::App, gauges::breaker};
 use http::StatusCode;
-use outrigger_core::{KeyState, TargetView};
+use outrigger_core::{KeyState, KindView, ScoreView, TargetView};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -72,14 +72,39 @@ impl Admin {
         let health = self.app.health();
         let targets = snapshot.targets.iter().enumerate().map(|(index, target)| {
             let view = health.view(&snapshot.table, &snapshot.slots, &breaker(&snapshot.table, index), index, now);
-            json!({ "target": &*target.label, "health": health_json(&view) })
+            let score = health.score(&snapshot.slots, index, now);
+            json!({
+                "target": &*target.label,
+                "health": health_json(&view),
+                "score": score_json(&score),
+                "check": self.app.checks.last(&target.provider.label, now),
+            })
         });
         targets.collect()
     }
 }
 
+fn ms(time: Option<Duration>) -> Option<f64> {
+    time.map(|time| time.as_secs_f64() * 1e3)
+}
+
+fn score_json(score: &ScoreView) -> Value {
+    let kind = |kind: &KindView| {
+        json!({
+            "prompt_tokens_from": kind.prompt_from,
+            "stream": kind.stream,
+            "first_content_ms": ms(kind.first_content),
+            "per_token_ms": ms(kind.per_token),
+            "output_tokens": kind.output,
+        })
+    };
+    json!({
+        "headroom_percent": score.headroom_ppm.map(|ppm| f64::from(ppm) / 1e4),
+        "kinds": score.kinds.iter().map(kind).collect::<Vec<_>>(),
+    })
+}
+
 fn health_json(view: &TargetView) -> Value {
-    let ms = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);
     let keys: serde_json::Map<String, Value> = view
         .keys
         .iter()
@@ -91,6 +116,7 @@ fn health_json(view: &TargetView) -> Value {
         "errors_percent": view.errors_ppm.map(|ppm| f64::from(ppm) / 1e4),
         "samples": view.samples,
         "in_flight": view.in_flight,
+        "unanswered_checks": view.unanswered,
         "keys": keys,
     })
 }

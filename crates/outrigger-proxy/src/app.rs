@@ -4,6 +4,7 @@
 use crate::{
     body::Outgoing,
     budget::{Budget, ReadBuffers},
+    checks::Checks,
     metrics::{AttemptLabels, Metrics, NO_ROUTE, ReasonLabels, RequestLabels},
     record::Ring,
     settings::Settings,
@@ -33,6 +34,7 @@ pub(crate) struct App {
     pub(crate) read_buffers: Arc<ReadBuffers>,
     pub(crate) upstreams: Upstreams<Outgoing>,
     pub(crate) ring: Ring,
+    pub(crate) checks: Checks,
     pub(crate) tasks: Tasks,
     cell: ArcSwap<Snapshot>,
     health: Mutex<Health>,
@@ -61,6 +63,7 @@ impl App {
             metrics,
             upstreams,
             ring: Ring::default(),
+            checks: Checks::default(),
             tasks,
             cell: ArcSwap::from_pointee(Snapshot::empty(slots)),
             health: Mutex::new(health),
@@ -100,6 +103,7 @@ impl App {
         };
         let old = self.cell.swap(Arc::new(next));
         self.retire(&old);
+        self.checks.follow();
         self.metrics.generation.set(generation);
         self.metrics.source.clear();
         self.metrics

@@ -12,6 +12,7 @@ mod admin;
 mod app;
 mod body;
 mod budget;
+mod checks;
 mod connection;
 mod fault;
 mod gauges;

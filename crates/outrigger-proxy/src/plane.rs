@@ -36,6 +36,8 @@ pub struct PlaneOptions {
     pub service_account: String,
     /// How requests are traced; absent = not at all.
     pub traces: Option<TraceSettings>,
+    /// Whether providers that want health checks are asked all the time, which one process may and a thousand must not.
+    pub polls: bool,
 }
 
 /// Why a data plane cannot run.
@@ -92,6 +94,7 @@ impl Plane {
             service_account: Some(options.service_account.as_str())
                 .filter(|name| !name.is_empty())
                 .map(Into::into),
+            polls: options.polls,
             ..Settings::for_memory(options.memory)
         };
         let grace = settings.drain;

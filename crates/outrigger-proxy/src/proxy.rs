@@ -3,7 +3,7 @@
 use crate::{
     admin::Admin,
     app::App,
-    connection,
+    checks, connection,
     gauges::Gauges,
     metrics::Metrics,
     settings::Settings,
@@ -41,6 +41,7 @@ impl Proxy {
         let upstreams = Upstreams::new(PoolSettings::default(), tls, tasks.clone(), clock);
         let app = Arc::new(App::new(settings, clock, Metrics::register(registry), upstreams, tasks));
         registry.collect(Gauges(Arc::clone(&app)));
+        app.tasks.background("health checks", checks::run(Arc::clone(&app)));
         Ok(Self { app })
     }
 

@@ -8,6 +8,8 @@ use std::{sync::Arc, time::Duration};
 pub struct Settings {
     /// The ServiceAccount of the pod whose applications call; absent where there is none.
     pub service_account: Option<Arc<str>>,
+    /// Whether providers that want health checks are asked all the time; else only for targets that are down while no call goes there.
+    pub polls: bool,
     /// Largest request body, bytes; over it 413.
     pub max_body: usize,
     /// Largest unary answer that is held back until it is complete, bytes; a larger one is streamed, and failover is given up.
@@ -44,6 +46,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             service_account: None,
+            polls: false,
             max_body: 20 << 20,
             max_unary: 8 << 20,
             max_buffered: (512 << 20) / 5 * 2,

@@ -38,6 +38,8 @@ pub(crate) struct ProviderHandle {
     pub(crate) dialect: Dialect,
     pub(crate) destination: Destination<Outgoing>,
     pub(crate) path: String,
+    /// Of a health check; absent = none is wanted.
+    pub(crate) check: Option<Uri>,
     uris: [Option<Uri>; Api::ALL.len()],
     /// Headers of every request, from the object.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
@@ -205,13 +207,21 @@ impl ProviderHandle {
             object: provider.label.clone(),
             problem,
         };
+        let uri = |tail: &str| {
+            let uri = format!("{}{tail}", provider.path);
+            uri.parse::<Uri>().map_err(|_| unusable(format!("{uri} is no path")))
+        };
         let mut uris: [Option<Uri>; Api::ALL.len()] = Default::default();
         for (api, slot) in Api::ALL.into_iter().zip(&mut uris) {
             let path = headers::path(provider.dialect, api.endpoint());
             let tail = if api == Api::CountTokens { "/count_tokens" } else { "" };
-            let uri = format!("{}{path}{tail}", provider.path);
-            *slot = Some(uri.parse().map_err(|_| unusable(format!("{uri} is no path")))?);
+            *slot = Some(uri(&format!("{path}{tail}"))?);
         }
+        let check = provider.health_check.as_ref();
+        if check.is_some_and(|check| !check.path.starts_with('/') || check.interval.is_zero()) {
+            return Err(unusable("its health check has no path or no interval".to_owned()));
+        }
+        let check = check.map(|check| uri(&check.path)).transpose()?;
         let mut extra = Vec::with_capacity(provider.headers.len());
         for (name, value) in &provider.headers {
             let parsed = name.parse::<HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
@@ -237,6 +247,7 @@ impl ProviderHandle {
             dialect: provider.dialect,
             destination,
             path: provider.path.clone(),
+            check,
             uris,
             headers: extra,
             heads,

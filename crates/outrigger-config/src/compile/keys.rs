@@ -16,7 +16,7 @@ use crate::{
     units::{BaseUrl, Shown, parse_duration},
     v1alpha1::{self, AuthType, ProviderKey, rules},
 };
-use outrigger_core::{Auth, DataPolicy, Dialect, Origin, PathPattern, Provider, Quirks, Scheme, Secret};
+use outrigger_core::{Auth, DataPolicy, Dialect, HealthCheck, Origin, PathPattern, Provider, Quirks, Scheme, Secret};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A key that is known to lead somewhere.
@@ -101,6 +101,7 @@ fn one<'a>(index: &'a Index<'a>, key: &'a Named<'a, ProviderKey>, report: &mut R
                 retention_ms: spec.data_policy.as_ref().and_then(|policy| retention(policy.retention.as_deref()?)),
                 training: spec.data_policy.as_ref().and_then(|policy| policy.training),
             },
+            health_check: spec.health_check.as_ref().and_then(health_check),
         },
     })
 }
@@ -171,6 +172,15 @@ pub(super) fn retention(text: &str) -> Option<u64> {
         return Some(0);
     }
     parse_duration(text).map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// `None` for what the rules refuse.
+fn health_check(check: &v1alpha1::HealthCheck) -> Option<HealthCheck> {
+    Some(HealthCheck {
+        interval: parse_duration(&check.interval)?,
+        timeout: parse_duration(&check.timeout)?,
+        path: check.path.clone(),
+    })
 }
 
 fn loopback(host: &str) -> bool {

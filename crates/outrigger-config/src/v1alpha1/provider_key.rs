@@ -55,6 +55,12 @@ pub struct ProviderKeySpec {
     /// How a changed Secret takes the place of what was there before.
     #[serde(default)]
     pub rotation: Rotation,
+    /// How the provider is asked whether it answers, beside calls; default: not at all. An answer below 300 says that it does; one from 500 on,
+    /// or none in time, that it does not; any other says neither. Three without an answer in a row take its targets out unless their calls
+    /// succeed, and three with one bring them back; where calls found it down, two and then one good call do. `outrigger dev` asks all the
+    /// time, a sidecar only for a target that is down while no call goes there: a thousand pods must not poll a provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// What its models cost where that is not what the catalogue says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,
@@ -167,6 +173,23 @@ pub struct DataPolicy {
     pub training: Option<bool>,
 }
 
+/// A `GET` that costs nothing, with a key of the ring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthCheck {
+    /// From one question to the next, at least `1s`.
+    #[serde(default = "fifteen_seconds")]
+    #[schemars(length(min = 1, max = 32))]
+    pub interval: String,
+    /// How long one may take, connection included; not longer than `interval`.
+    #[serde(default = "two_seconds")]
+    #[schemars(length(min = 1, max = 32))]
+    pub timeout: String,
+    /// What is asked for, behind the base URL.
+    #[serde(default = "models")]
+    #[schemars(length(min = 1, max = 128))]
+    pub path: String,
+}
+
 /// How changed bytes take the place of the old ones. Files know no rotation: there what is written counts at once, and of these fields only
 /// `revokedVersions` matters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -210,6 +233,18 @@ impl Rotation {
     pub fn revokes(&self, version: &str) -> bool {
         self.revoked_versions.iter().any(|revoked| revoked == version)
     }
+}
+
+fn fifteen_seconds() -> String {
+    "15s".to_owned()
+}
+
+fn two_seconds() -> String {
+    "2s".to_owned()
+}
+
+fn models() -> String {
+    "/models".to_owned()
 }
 
 fn ten_minutes() -> String {

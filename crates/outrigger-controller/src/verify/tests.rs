@@ -36,6 +36,7 @@ fn request(at: SocketAddr, dialect: Dialect) -> Request {
             quirks: Quirks::default(),
             regions: vec![],
             data_policy: DataPolicy::default(),
+            health_check: None,
         },
         key: Secret::new("sk-canary".to_owned()),
     }

@@ -44,6 +44,16 @@ pub(crate) fn lane_of(shape: Shape) -> usize {
     2 * class + usize::from(shape.stream)
 }
 
+/// The shortest prompt of a lane's calls, in reference tokens, and whether they are streams.
+pub(super) fn kind_of(lane: usize) -> (u32, bool) {
+    let from = match lane / 2 {
+        0 => 0,
+        1 => 4_096,
+        _ => 32_768,
+    };
+    (from, streams(lane))
+}
+
 fn remembered(known: Option<(Duration, Tick)>, now: Tick) -> Option<Duration> {
     known.filter(|(_, at)| now.since(*at) <= MEMORY).map(|(time, _)| time)
 }

@@ -18,6 +18,7 @@
 mod affinity;
 mod arena;
 mod buckets;
+mod checks;
 mod keys;
 mod lane;
 mod learnt;
@@ -30,7 +31,7 @@ pub(crate) use lane::{REASONING, lane_of};
 pub(crate) use learnt::Wanted;
 pub use learnt::{Headroom, Learnt};
 pub(crate) use site::{Grade, Standing, View};
-pub use view::{KeyState, TargetState, TargetView};
+pub use view::{KeyState, KindView, ScoreView, TargetState, TargetView};
 
 use crate::{
     Class, Outcome, Tick,

@@ -105,6 +105,19 @@ impl Probation {
         self.running = Some(now.after(RELAPSE));
     }
 
+    /// Something less than an attempt succeeded: it counts for all of the way but the last step, and for no time.
+    pub(super) fn vouched(&mut self, now: Tick) {
+        if !self.vouched_for() {
+            self.good += 1;
+            self.good_from = now;
+        }
+    }
+
+    /// Whether that is as far as it gets.
+    pub(super) fn vouched_for(&self) -> bool {
+        self.good >= WANTED - 1
+    }
+
     /// An attempt failed. Only a probe makes the gap grow: the others were not sent for the target's sake.
     pub(super) fn failed(&mut self, probe: bool, now: Tick) {
         self.heard = now;

@@ -15,6 +15,11 @@
 //! - a hang: [`OVERDUE`] attempts in flight are older than what is usual and none that started after them has finished in time. It
 //!   sees a provider that answers nothing at all, of which the other two learn only when the clocks run out.
 //!
+//! *Checks* are asked beside calls, and know less: that a provider lists its models says nothing of its answers, and a listing that fails
+//! says little against a target whose calls succeed. So [`STREAK`] unanswered ones, with no good call between, take a target out; answered
+//! ones bring back what only checks took out; and where streak or hang did, they count for all of the way back but its last step, which is a
+//! call's.
+//!
 //! *Slow* is a route's own word: its quantile against its threshold. It demotes, it never bars.
 //!
 //! A stream that brings content has succeeded. But once one has broken midway, for a minute they count only when they end, or a provider
@@ -50,6 +55,8 @@ enum Cause {
     Rate(u64),
     /// By all: a streak or a hang.
     Every,
+    /// By all: its checks are not answered. Nothing is known against its calls.
+    Unanswered,
 }
 
 /// How a target stands for one route and one kind of call.
@@ -115,6 +122,8 @@ pub(super) struct Site {
     streak_from: Tick,
     failed_at: Tick,
     down: Option<(Cause, Probation)>,
+    /// Checks in a row that were not answered.
+    pub(super) unanswered: u32,
     overloaded: Tick,
     returned: Option<Returned>,
     /// When the first stream and the last one broke midway; a minute without any parts one time from the next.
@@ -133,6 +142,7 @@ impl Site {
             streak_from: Tick(0),
             failed_at: Tick(0),
             down: None,
+            unanswered: 0,
             overloaded: Tick(0),
             returned: None,
             broke: None,
@@ -181,9 +191,7 @@ impl Site {
 
     /// [`Self::standing`], after writing down what the clock has brought about: from then on there is a way back.
     pub(super) fn review(&mut self, view: View<'_>, now: Tick) -> Standing {
-        if self.down.as_ref().is_some_and(|(_, probation)| now.since(probation.heard) > MEMORY) {
-            self.down = None;
-        }
+        self.forget(now);
         let found = self.failing(view, now);
         match (&mut self.down, found) {
             (Some((cause, _)), Some(Cause::Every)) => *cause = Cause::Every,
@@ -192,7 +200,7 @@ impl Site {
                 let partly = cause != Cause::Every;
                 self.down = Some((cause, Probation::new(self.returned, partly, self.salt, now)));
             }
-            (_, Some(Cause::Rate(_)) | None) => {}
+            (_, Some(Cause::Rate(_) | Cause::Unanswered) | None) => {}
         }
         let standing = self.graded(found.is_some(), view, now);
         let salt = self.salt.wrapping_add(view.lane as u64);
@@ -310,6 +318,48 @@ impl Site {
         self.broke.is_some_and(|(since, last)| since <= now && now.since(last) <= RELAPSE)
     }
 
+    /// A check that was sent at `started` was answered, or was not.
+    pub(super) fn checked(&mut self, answered: bool, started: Tick, now: Tick) {
+        self.forget(now);
+        self.unanswered = if answered { 0 } else { self.unanswered.saturating_add(1) };
+        let Some((cause, probation)) = &mut self.down else {
+            if self.unanswered >= STREAK {
+                self.down = Some((Cause::Unanswered, Probation::new(self.returned, false, self.salt, now)));
+            }
+            return;
+        };
+        if started < probation.since {
+            return;
+        }
+        match cause {
+            _ if !answered => probation.failed(false, now),
+            // Such a provider answers its checks all along.
+            Cause::Rate(_) => {}
+            Cause::Every => probation.vouched(now),
+            Cause::Unanswered => {
+                if probation.succeeded(false, now) {
+                    self.come_back(now);
+                }
+            }
+        }
+    }
+
+    /// Whether it is down, no call is there and none has told anything for `quiet`, and a check could.
+    pub(super) fn deserted(&self, quiet: Duration, now: Tick) -> bool {
+        self.in_flight == 0
+            && self.down.as_ref().is_some_and(|(cause, probation)| {
+                let told = matches!(cause, Cause::Rate(_)) || probation.vouched_for();
+                !told && (quiet..=MEMORY).contains(&now.since(probation.heard))
+            })
+    }
+
+    /// Whatever nobody has spoken of for long is over.
+    fn forget(&mut self, now: Tick) {
+        if self.down.as_ref().is_some_and(|(_, probation)| now.since(probation.heard) > MEMORY) {
+            self.down = None;
+        }
+    }
+
     /// How long an attempt seen so may go without content.
     pub(super) fn patience(&self, view: View<'_>, now: Tick) -> Duration {
         let lane = self.lanes.get(view.lane);
@@ -322,18 +372,23 @@ impl Site {
         if started >= self.streak_from {
             self.streak = 0;
         }
+        self.unanswered = 0;
         let Some((_, probation)) = &mut self.down else { return };
         if started >= probation.since && probation.succeeded(probe, now) {
-            self.returned = Some(probation.returned(now));
-            self.down = None;
-            self.streak = 0;
-            self.tally = Tally::default();
-            for _ in 0..WANTED {
-                self.tally.record(true, now);
-            }
-            for lane in &mut self.lanes {
-                lane.recover(now);
-            }
+            self.come_back(now);
+        }
+    }
+
+    fn come_back(&mut self, now: Tick) {
+        let Some((_, probation)) = self.down.take() else { return };
+        self.returned = Some(probation.returned(now));
+        self.streak = 0;
+        self.tally = Tally::default();
+        for _ in 0..WANTED {
+            self.tally.record(true, now);
+        }
+        for lane in &mut self.lanes {
+            lane.recover(now);
         }
     }
 
@@ -397,7 +452,7 @@ impl Site {
     fn binds((cause, probation): &(Cause, Probation), breaker: &Breaker, now: Tick) -> bool {
         now.since(probation.heard) <= MEMORY
             && match cause {
-                Cause::Every => true,
+                Cause::Every | Cause::Unanswered => true,
                 Cause::Rate(share) => exceeds(*share, breaker),
             }
     }

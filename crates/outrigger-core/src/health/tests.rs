@@ -1,3 +1,4 @@
+mod checks;
 mod late;
 
 use super::{arena::RETIRED, *};
@@ -419,7 +420,10 @@ fn lanes_keep_short_and_long_streamed_and_whole_apart() {
                 max_output: None,
                 affinity: None,
             };
-            assert_eq!(lane_of(shape), 2 * class + usize::from(stream), "{prompt_tokens}");
+            let lane = lane_of(shape);
+            assert_eq!(lane, 2 * class + usize::from(stream), "{prompt_tokens}");
+            let (from, of_streams) = lane::kind_of(lane);
+            assert!(from <= prompt_tokens && of_streams == stream, "{prompt_tokens}");
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What people and metrics are shown of a target. Decides nothing.
 
-use super::{Grade, Health, Slots, View, lane::LANES};
+use super::{
+    Grade, Health, Slots, View,
+    lane::{LANES, kind_of},
+    learnt::Wanted,
+};
 use crate::{
     Tick,
     table::{Breaker, Table, TargetModel},
@@ -81,11 +85,58 @@ pub struct TargetView {
     pub samples: u32,
     /// Attempts without an outcome, and streams that have not ended.
     pub in_flight: u32,
+    /// Health checks in a row that were not answered.
+    pub unanswered: u32,
     /// By name, in the order of the ring; empty for a provider without keys.
     pub keys: Vec<(String, KeyState)>,
 }
 
+/// What a target's score is made of, beside its price.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScoreView {
+    /// What is left of the rate of the key that has most left, in millionths; `None` = not told.
+    pub headroom_ppm: Option<u32>,
+    /// The kinds of calls that anything is known of.
+    pub kinds: Vec<KindView>,
+}
+
+/// What is known of calls of one size, streamed or unary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KindView {
+    /// The shortest prompt of that size, in reference tokens.
+    pub prompt_from: u32,
+    /// Of streams.
+    pub stream: bool,
+    /// Median time to first content of late; the whole of a unary answer.
+    pub first_content: Option<Duration>,
+    /// Median time per token of late.
+    pub per_token: Option<Duration>,
+    /// Tokens of a usual answer.
+    pub output: Option<u64>,
+}
+
 impl Health {
+    /// What `target`'s score is made of now.
+    pub fn score(&self, slots: &Slots, target: usize, now: Tick) -> ScoreView {
+        let mut score = ScoreView::default();
+        for lane in 0..LANES {
+            let terms = self.terms(slots, target, lane, None, Wanted::ALL, now);
+            score.headroom_ppm = terms.headroom_ppm;
+            let (prompt_from, stream) = kind_of(lane);
+            let kind = KindView {
+                prompt_from,
+                stream,
+                first_content: terms.first_content,
+                per_token: terms.per_token,
+                output: terms.output,
+            };
+            if kind.first_content.is_some() || kind.per_token.is_some() || kind.output.is_some() {
+                score.kinds.push(kind);
+            }
+        }
+        score
+    }
+
     /// What is known of `target` (an index into [`Table::targets`]), judged by `breaker`.
     pub fn view(&self, table: &Table, slots: &Slots, breaker: &Breaker, target: usize, now: Tick) -> TargetView {
         let site = slots.span(target).and_then(|span| self.sites.find(span.site));
@@ -111,6 +162,7 @@ impl Health {
             errors_ppm: share.and_then(|share| u32::try_from(share).ok()),
             samples,
             in_flight: site.map_or(0, |site| site.in_flight.saturating_add(site.open)),
+            unanswered: site.map_or(0, |site| site.unanswered),
             keys: self.key_states(table, slots, target, now),
         }
     }

@@ -71,6 +71,7 @@ pub fn run(config: &Config) -> Result<(), SidecarError> {
             ("k8s.pod.name", &config.pod),
             ("k8s.pod.uid", &config.pod_uid),
         ]),
+        polls: false,
     })?;
     tracing::info!(
         namespace = config.namespace,

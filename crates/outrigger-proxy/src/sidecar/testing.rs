@@ -118,6 +118,7 @@ fn provider(name: &str) -> Provider {
         quirks: Quirks::default(),
         regions: vec![],
         data_policy: DataPolicy::default(),
+        health_check: None,
     }
 }
 

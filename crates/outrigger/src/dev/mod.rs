@@ -92,6 +92,7 @@ impl Common {
             ca_file: self.ca_file.clone(),
             service_account: self.service_account.clone(),
             traces: TraceSettings::of_process(&[]),
+            polls: true,
         })?;
         Ok((plane, logs))
     }

@@ -103,5 +103,6 @@ fn provider(at: usize, ring: &[Key], terms: &Terms, renewed: bool) -> Provider {
         quirks: Quirks::default(),
         regions,
         data_policy,
+        health_check: None,
     }
 }

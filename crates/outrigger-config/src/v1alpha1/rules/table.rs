@@ -2,6 +2,7 @@
 
 use super::{Check, Rule};
 use crate::{units::parse_duration, v1alpha1::Rotation};
+use core::time::Duration;
 use serde_json::Value;
 
 const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
@@ -219,6 +220,64 @@ pub(crate) static PROVIDER_KEY: &[Rule] = &[
         instead: "write a label such as eu or eu-central-1, as routes ask for it under residency.regions",
     },
     retention(&["spec.dataPolicy.retention"]),
+    Rule {
+        at: &["spec.healthCheck.interval", "spec.healthCheck.timeout"],
+        check: Check::Matches(DURATION),
+        blame: "",
+        wrong: NO_DURATION,
+        instead: "write whole numbers with h, m, s or ms, such as 15s or 500ms",
+    },
+    Rule {
+        at: &["spec.healthCheck.interval"],
+        check: Check::Both {
+            cel: "!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self) >= duration('1s')",
+            holds: |interval| {
+                let interval = interval.as_str().and_then(parse_duration);
+                interval.is_none_or(|interval| interval >= Duration::from_secs(1))
+            },
+        },
+        blame: "",
+        wrong: "a provider is not asked more than once a second",
+        instead: "write 1s or more, such as 15s",
+    },
+    Rule {
+        at: &["spec.healthCheck.timeout"],
+        check: Check::Never(r"^(0+(h|m|s|ms))+$"),
+        blame: "",
+        wrong: "a time of zero would fail every check",
+        instead: "write a longer one, or leave the field out for 2s",
+    },
+    Rule {
+        at: &["spec.healthCheck"],
+        check: Check::Both {
+            cel: "!has(self.interval) || !has(self.timeout) || !self.interval.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || \
+                  !self.timeout.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self.timeout) <= duration(self.interval)",
+            holds: |check| {
+                let time = |field: &str, default: u64| match check.get(field).and_then(Value::as_str) {
+                    Some(written) => parse_duration(written),
+                    None => Some(Duration::from_secs(default)),
+                };
+                !matches!((time("timeout", 2), time("interval", 15)), (Some(timeout), Some(interval)) if timeout > interval)
+            },
+        },
+        blame: "timeout",
+        wrong: "a check must be over before the next one begins",
+        instead: "lower healthCheck.timeout or raise healthCheck.interval",
+    },
+    Rule {
+        at: &["spec.healthCheck.path"],
+        check: Check::Never(r"/\.\.?(/|$)"),
+        blame: "",
+        wrong: "a check's path has no . or .. in it",
+        instead: "write the path that they lead to",
+    },
+    Rule {
+        at: &["spec.healthCheck.path"],
+        check: Check::Matches(r"^(/[A-Za-z0-9._~-]+)+/?$"),
+        blame: "",
+        wrong: "a check's path starts with / and has letters, digits and . _ ~ - between its slashes",
+        instead: "write what comes behind the base URL, such as /models or /health",
+    },
     Rule {
         at: &["spec.rotation.overlap"],
         check: Check::Matches(DURATION),

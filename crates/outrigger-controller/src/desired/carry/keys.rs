@@ -9,13 +9,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use outrigger_config::{
     objects::{ConfigMapObject, Datum, Objects, SecretObject},
     v1alpha1::{
-        Auth, AuthType, CaBundle, DataKeyRef, DataPolicy, Dialect, Namespaces, NamespacesFrom, Passthrough, ProviderEndpoint, ProviderKey,
-        ProviderKeySpec, RingEntry, Rotation,
+        Auth, AuthType, CaBundle, DataKeyRef, DataPolicy, Dialect, HealthCheck, Namespaces, NamespacesFrom, Passthrough, ProviderEndpoint,
+        ProviderKey, ProviderKeySpec, RingEntry, Rotation,
     },
 };
 use outrigger_core::Provider;
 use outrigger_snapshot::{Document, KeyState};
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 /// The one entry of the Secrets and ConfigMaps that are made up here.
 const ENTRY: &str = "held";
@@ -63,12 +63,17 @@ pub(super) fn last_published(
 }
 
 /// As people write it: whole hours, minutes, seconds and milliseconds.
+fn written_time(time: Duration) -> String {
+    let ms = time.as_millis();
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    format!("{}h{minutes}m{seconds}s{}ms", hours.min(99_999), ms % 1_000)
+}
+
 fn retention(ms: u64) -> String {
     if ms == 0 {
         return "none".to_owned();
     }
-    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{}h{minutes}m{seconds}s{}ms", hours.min(99_999), ms % 1_000)
+    written_time(Duration::from_millis(ms))
 }
 
 fn spec(provider: &Provider, name: &str, revoked: Vec<String>) -> ProviderKeySpec {
@@ -106,6 +111,11 @@ fn spec(provider: &Provider, name: &str, revoked: Vec<String>) -> ProviderKeySpe
         data_policy: Some(DataPolicy {
             retention: provider.data_policy.retention_ms.map(retention),
             training: provider.data_policy.training,
+        }),
+        health_check: provider.health_check.as_ref().map(|check| HealthCheck {
+            interval: written_time(check.interval),
+            timeout: written_time(check.timeout),
+            path: check.path.clone(),
         }),
         rotation: Rotation {
             revoked_versions: revoked,

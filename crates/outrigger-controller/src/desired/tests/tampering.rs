@@ -147,9 +147,13 @@ fn a_key_that_cannot_be_read_any_more_goes_on_as_it_was_with_what_was_revoked() 
         key["spec"]["endpoint"] = json!({ "headers": { "openai-organization": "org-1" } });
         key["spec"]["pricing"] = json!({ "markupPercent": "7" });
         key["spec"]["passthrough"] = json!({ "paths": ["/files", "/images/*"] });
+        key["spec"]["healthCheck"] = json!({ "interval": "1m30s", "timeout": "1500ms", "path": "/health" });
     });
     world.settle("support");
     let before = world.document("support");
+    let check = before.table.providers[0].health_check.as_ref().unwrap();
+    let ms = (check.interval.as_millis(), check.timeout.as_millis());
+    assert_eq!((ms, check.path.as_str()), ((90_000, 1_500), "/health"));
     assert!(
         before
             .table
