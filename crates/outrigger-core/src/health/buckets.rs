@@ -24,7 +24,9 @@ pub(super) const NEEDED: u32 = 20;
 const KNOWN: u32 = 3;
 /// How many outcomes show that a share of the calls has begun to fail: one for each bit of a word.
 const LATEST: u32 = u32::BITS;
-/// Failures among them that chance may have brought together.
+/// The same for a target that has not been back for long.
+const FEW: u32 = 10;
+/// Failures among [`LATEST`] that chance may have brought together.
 const CHANCE: u32 = 3;
 /// Most seconds that are kept.
 const SECONDS: usize = 64;
@@ -89,13 +91,15 @@ impl Tally {
         }
     }
 
-    /// The share, in millionths, of the last [`LATEST`] attempts that failed, less what a bad draw may bring; 0 while there are fewer.
-    /// It sees in seconds what a minute of good calls before it would hide.
-    pub(super) fn lately(&self, now: Tick) -> u64 {
-        if self.told < LATEST || self.counts(now).0 == 0 {
+    /// The share, in millionths, of the last attempts that failed; 0 while there are too few. It sees in seconds what a minute of good calls
+    /// before it would hide. Of the last [`LATEST`], less what a bad draw may bring; of a target in `doubt` of the last [`FEW`].
+    pub(super) fn lately(&self, doubt: bool, now: Tick) -> u64 {
+        let (of, chance) = if doubt { (FEW, 0) } else { (LATEST, CHANCE) };
+        if self.told < of || self.counts(now).0 == 0 {
             return 0;
         }
-        u64::from(self.latest.count_ones().saturating_sub(CHANCE)) * 1_000_000 / u64::from(LATEST)
+        let failed = (self.latest << (LATEST - of)).count_ones();
+        u64::from(failed.saturating_sub(chance)) * 1_000_000 / u64::from(of)
     }
 }
 

@@ -5,8 +5,8 @@
 //! trouble within a minute goes on with the gap that had been reached. Gaps are shortened by up to a quarter, by an amount that depends
 //! on the target and the count, so that many clients of one provider do not knock in step.
 //!
-//! Three good answers in a row say little of a provider that fails every third call. So where it is a share of its calls that fails, each
-//! relapse asks for twice as many, up to [`MOST_WANTED`], or for as many as come in [`TRIAL`].
+//! Three good answers in a row say little of a provider that fails every third call. So where it is a share of its calls that fails, twice as
+//! many are asked for, with each relapse twice as many again, up to [`MOST_WANTED`], or as many as come in [`TRIAL`].
 
 use crate::{Tick, seed};
 use core::time::Duration;
@@ -51,9 +51,10 @@ pub(super) struct Probation {
 impl Probation {
     /// Begins. `last`: how the one before ended; `partly`: a share of its calls fails, not all.
     pub(super) fn new(last: Option<Returned>, partly: bool, salt: u64, now: Tick) -> Self {
-        let relapse = last.filter(|last| now.since(last.at) <= RELAPSE);
+        let relapse = last.filter(|last| last.is_recent(now));
         let gap = relapse.map_or(FIRST_GAP, |last| last.gap.saturating_mul(2)).min(LONGEST_GAP);
-        let wanted = relapse.map_or(WANTED, |last| if partly { last.wanted * 2 } else { last.wanted });
+        let before = relapse.map_or(WANTED, |last| last.wanted);
+        let wanted = if partly { before * 2 } else { before };
         let mut new = Self {
             since: now,
             heard: now,
@@ -159,6 +160,11 @@ pub(super) struct Returned {
 }
 
 impl Returned {
+    /// Whether trouble now would be a relapse.
+    pub(super) fn is_recent(&self, now: Tick) -> bool {
+        now.since(self.at) <= RELAPSE
+    }
+
     /// The share that it should get, in millionths of what would come to it.
     pub(super) fn share(&self, now: Tick) -> u64 {
         let passed = now.since(self.at).min(RAMP).as_micros();

@@ -197,7 +197,7 @@ impl Site {
             (Some((cause, _)), Some(Cause::Every)) => *cause = Cause::Every,
             (Some((Cause::Rate(was), _)), Some(Cause::Rate(is))) => *was = (*was).max(is),
             (None, Some(cause)) => {
-                let partly = cause != Cause::Every;
+                let partly = matches!(cause, Cause::Rate(_));
                 self.down = Some((cause, Probation::new(self.returned, partly, self.salt, now)));
             }
             (_, Some(Cause::Rate(_) | Cause::Unanswered) | None) => {}
@@ -434,7 +434,8 @@ impl Site {
         } else {
             0
         };
-        let share = known.max(self.tally.lately(now));
+        let doubt = self.returned.is_some_and(|returned| returned.is_recent(now));
+        let share = known.max(self.tally.lately(doubt, now));
         exceeds(share, view.breaker).then_some(Cause::Rate(share))
     }
 

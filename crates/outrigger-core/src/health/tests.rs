@@ -96,7 +96,9 @@ fn three_failures_in_a_row_take_a_target_out_and_two_do_not() {
     assert_eq!(world.grade(0, now), Grade::Up);
     let now = world.run(0, 1, 10, Class::Connect, now);
     assert_eq!(world.grade(0, now), Grade::Down);
+    // A rate that says nothing leaves it to the streak.
     let mut world = World::new(&chain(1));
+    world.breaker.error_rate_ppm = Some(500_000);
     let mut now = at(0);
     for _ in 0..50 {
         now = world.run(0, 2, 10, Class::Reset, now);
