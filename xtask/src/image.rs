@@ -47,7 +47,7 @@ const SHIPPED: [Shipped; 2] = [
         limit: None,
     },
     Shipped {
-        name: "outrigger-sidecar",
+        name: "outrigger-proxy",
         binary: "outrigger-proxy",
         description: "The LLM gateway beside an application: serves the routes of its namespace",
         limit: Some(SIDECAR_LIMIT),
@@ -156,11 +156,12 @@ mod tests {
         assert_eq!(verdict(controller, &written(1 << 40)), Ok(String::new()));
     }
 
-    /// The chart installs the image by the name that is packed here.
+    /// The chart installs both by the names that are packed here.
     #[test]
-    fn the_chart_names_the_controller_s_image() {
+    fn the_chart_names_both_images() {
         let values = fs::read_to_string(workspace::root().join("charts/outrigger/values.yaml")).unwrap();
-        let [controller, _] = &SHIPPED;
-        assert!(values.contains(&format!("repository: {}\n", controller.name)));
+        for shipped in &SHIPPED {
+            assert!(values.contains(&format!("repository: {}\n", shipped.name)), "{}", shipped.name);
+        }
     }
 }

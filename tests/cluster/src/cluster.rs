@@ -3,6 +3,7 @@
 
 use crate::{
     configuration::{ADMIN, Layout},
+    detached::LEFT,
     guard::Guard,
     node::{Node, host},
     ports::Port,
@@ -253,6 +254,7 @@ impl Cluster {
 
     /// Lets it run on after us.
     pub(crate) fn leave(mut self) -> Result<()> {
+        fs::write(self.layout.file(LEFT), "")?;
         self.guard.take().context("the cluster has no guard")?.dismiss()
     }
 

@@ -102,6 +102,17 @@ fn serves(programs: &Programs, folder: &Path, kubeconfig: &Path) -> bool {
     complete && run(&mut command).is_ok()
 }
 
+/// Ends a cluster with a node whose owner is gone; one that was left running on purpose stays.
+pub(crate) fn make_way(folder: &Path) -> Result<()> {
+    if runs(folder) && folder.join(LEFT).exists() {
+        bail!(
+            "this host's one node belongs to the cluster in {}, which was left running: end it with `cargo xtask cluster down`",
+            folder.display()
+        );
+    }
+    end(folder).map(drop)
+}
+
 fn end(folder: &Path) -> Result<bool> {
     let started = Instant::now();
     let was_there = folder.exists();
@@ -128,10 +139,13 @@ fn end(folder: &Path) -> Result<bool> {
     Ok(was_there)
 }
 
+/// The file that says that nobody owns the cluster.
+pub(crate) const LEFT: &str = "left-running";
+
 const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
 /// Whether the cluster in `folder` has a node that runs.
-pub(crate) fn runs(folder: &Path) -> bool {
+fn runs(folder: &Path) -> bool {
     !processes(folder, &["kubelet"]).is_empty()
 }
 

@@ -102,13 +102,11 @@ fn segments(file: &[u8]) -> Result<Vec<Segment>> {
 
 /// Where in the file something lies that has an address in memory.
 fn place(segments: &[Segment], address: u64) -> Option<u64> {
-    let loaded = segments.iter().filter(|segment| segment.kind == LOAD);
-    loaded
-        .filter_map(|segment| {
-            let within = address.checked_sub(segment.address)?;
-            (within < segment.size).then(|| segment.offset.checked_add(within))?
-        })
-        .next()
+    let mut loaded = segments.iter().filter(|segment| segment.kind == LOAD);
+    loaded.find_map(|segment| {
+        let within = address.checked_sub(segment.address)?;
+        (within < segment.size).then(|| segment.offset.checked_add(within))?
+    })
 }
 
 fn bytes<const N: usize>(file: &[u8], at: u64) -> Result<[u8; N]> {

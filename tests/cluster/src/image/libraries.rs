@@ -4,7 +4,7 @@
 use super::elf::{Linkage, linkage};
 use anyhow::{Context as _, Result};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs,
     path::{Path, PathBuf},
 };
@@ -37,13 +37,13 @@ pub(crate) fn of(place: &Path, file: &[u8]) -> Result<Option<(&'static str, File
             paths.extend(BY_NAME.iter().filter_map(|name| look_for(name, &owner, &linkage)));
         }
         for path in paths {
-            if !found.contains_key(&path) {
+            if let Entry::Vacant(place) = found.entry(path.clone()) {
                 let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
                 let needs = self::linkage(&bytes)
                     .with_context(|| path.display().to_string())?
                     .with_context(|| format!("{} is no library", path.display()))?;
-                open.push((path.clone(), needs));
-                found.insert(path, bytes);
+                open.push((path, needs));
+                place.insert(bytes);
             }
         }
     }

@@ -34,7 +34,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image without a program, called `name`, such as `outrigger-sidecar:1.0.0`.
+    /// An image without a program, called `name`, such as `outrigger-proxy:1.0.0`.
     pub fn new(name: &str) -> Self {
         let text = |text: String| File {
             bytes: text.into_bytes(),

@@ -7,7 +7,7 @@ esac
 
 ours() {
   for process in /proc/[0-9]*; do
-    line=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null) || continue
+    line=$({ tr '\0' ' ' <"$process/cmdline"; } 2>/dev/null) || continue
     program=${line%% *}
     case "${program##*/}" in
     containerd | containerd-shim* | kubelet | kube-scheduler) ;;

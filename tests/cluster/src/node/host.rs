@@ -5,9 +5,10 @@ use crate::{
     programs::{Programs, Unavailable},
     run::run,
 };
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use std::{
     env,
+    fmt::Write as _,
     fs::{self, File},
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -87,16 +88,13 @@ fn find(name: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// A cluster with a node was left running on purpose, or its remains cannot be removed.
-pub(crate) fn take(serves: &dyn Fn(&Path) -> bool) -> Result<File> {
+pub(crate) fn take(end: &dyn Fn(&Path) -> Result<()>) -> Result<File> {
     let lock = File::create(LOCK).context(LOCK)?;
     lock.lock()?;
     let before = fs::read_to_string(MARK).unwrap_or_default();
     let before = Path::new(before.trim());
-    if before.is_absolute() && serves(before) {
-        bail!(
-            "this host's one node belongs to the cluster in {}, which was left running: end it with `cargo xtask cluster down`",
-            before.display()
-        );
+    if before.is_absolute() {
+        end(before)?;
     }
     clean(before)?;
     if let Some(link) = fs::read_to_string("/proc/net/route")?
@@ -125,7 +123,7 @@ pub(crate) fn prepare(folder: &Path) -> Result<()> {
     let mut before = String::new();
     for key in SETTINGS {
         let value = fs::read_to_string(Path::new("/proc/sys").join(key)).with_context(|| key.to_owned())?;
-        before += &format!("{key} {}\n", value.trim());
+        writeln!(before, "{key} {}", value.trim())?;
     }
     fs::write(folder.join("sysctls"), before)?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;

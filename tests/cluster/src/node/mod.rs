@@ -73,7 +73,7 @@ impl Node {
         Ok(Claim {
             tools: host::tools()?,
             programs: NodePrograms::find_or_build(say)?,
-            lock: host::take(&detached::runs)?,
+            lock: host::take(&detached::make_way)?,
         })
     }
 

@@ -39,7 +39,7 @@ pub fn import(cluster: &Cluster) {
     let folder = tempfile::tempdir().unwrap();
     for (name, program) in [
         ("outrigger-controller", "outrigger-controller"),
-        ("outrigger-sidecar", "outrigger-proxy"),
+        ("outrigger-proxy", "outrigger-proxy"),
         ("outrigger-mock", "outrigger"),
     ] {
         let image = Image::of_program(&format!("{name}:{TAG}"), &binary(program).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The application's pod. Its sidecar is written down here as the webhook puts it in; with the webhook in the cluster, [`SIDECAR`] says so.
+//! The application's pod. Its annotation asks for a sidecar; without the webhook it is written down here as the webhook would put it in.
 
 use crate::images::TAG;
 use serde_json::{Value, json};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 /// Who puts the sidecar into the pod.
 pub enum Sidecar {
     /// The manifest has it.
+    #[expect(dead_code, reason = "for a cluster without the webhook")]
     Written,
     /// The annotation asks for it.
-    #[expect(dead_code, reason = "for a cluster with the webhook")]
     Injected,
 }
 
 /// The one line to change.
-pub const SIDECAR: Sidecar = Sidecar::Written;
+pub const SIDECAR: Sidecar = Sidecar::Injected;
 
 /// A Deployment of one application, for a namespace of restricted pods.
 pub fn deployment() -> Value {
@@ -59,7 +59,7 @@ fn sidecar() -> Value {
     };
     json!({
         "name": "outrigger",
-        "image": format!("outrigger-sidecar:{TAG}"),
+        "image": format!("outrigger-proxy:{TAG}"),
         "imagePullPolicy": "Never",
         "restartPolicy": "Always",
         "env": [

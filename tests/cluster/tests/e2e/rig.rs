@@ -61,6 +61,8 @@ impl Rig {
                 vec![
                     format!("image.tag={TAG}"),
                     "image.pullPolicy=Never".to_owned(),
+                    format!("sidecar.image.tag={TAG}"),
+                    "sidecar.image.pullPolicy=Never".to_owned(),
                     // The scripted providers are pods.
                     "allowedCIDRs={10.88.0.0/16}".to_owned(),
                 ],
