@@ -115,6 +115,23 @@ async fn a_call_that_fails_over_is_one_trace_of_three_spans_in_the_callers_own()
 }
 
 #[tokio::test]
+async fn the_answer_says_how_long_the_gateway_and_its_providers_took() {
+    let mock = mock();
+    behave(&mock, "a", json!({ "status": 500, "latency_ms": 20 }));
+    behave(&mock, "b", json!({ "latency_ms": 20 }));
+    let plane = Plane::start(&[provider(&mock, "a"), provider(&mock, "b"), route("m", &["a", "b"])]).await;
+    let answer = plane.post("/v1/chat/completions", &chat("m", "hi")).await;
+    let timing = answer.header("server-timing");
+    let parts: Vec<(&str, f64)> = timing
+        .split(", ")
+        .map(|part| part.split_once(";dur=").unwrap())
+        .map(|(name, ms)| (name, ms.parse().unwrap()))
+        .collect();
+    assert!(matches!(parts[..], [("outrigger", _), ("provider", _)]), "{timing}");
+    assert!(parts[1].1 >= 40.0, "both attempts: {timing}");
+}
+
+#[tokio::test]
 async fn a_stream_in_the_other_dialect_tells_its_first_chunk() {
     let (mock, collector) = (mock(), Collector::start(Reaction::Take(0)).await);
     let routes = [anthropic_provider(&mock, "a"), route("m", &["a"])];
