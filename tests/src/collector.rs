@@ -199,9 +199,10 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Fu
     let reaction = {
         let mut state = lock(state);
         state.batches.push((head.uri.path().to_owned(), head.headers, batch));
-        match state.reaction {
-            Reaction::RefuseOnce(_) => std::mem::replace(&mut state.reaction, Reaction::Take(0)),
-            _ => state.reaction.clone(),
+        if matches!(state.reaction, Reaction::RefuseOnce(_)) {
+            std::mem::replace(&mut state.reaction, Reaction::Take(0))
+        } else {
+            state.reaction.clone()
         }
     };
     match reaction {

@@ -26,6 +26,8 @@ const TWICE: &[(&str, &str)] = &[
         "ahash, under kube-runtime, is one version behind; our own code asks neither",
     ),
     ("hashbrown", "kube-runtime is one version behind indexmap"),
+    ("rand", "opentelemetry-proto is one version behind proptest; both in tests alone"),
+    ("rand_core", "the same"),
     (
         "syn",
         "derive_more, under kube-core, is one version behind; a macro's parser, in no binary",

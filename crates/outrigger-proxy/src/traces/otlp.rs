@@ -39,7 +39,7 @@ pub(super) fn export<'a>(resource: &[(String, String)], spans: impl Iterator<Ite
 
 fn write(out: &mut Message, span: &Span) {
     out.bytes(1, &span.trace.0.to_be_bytes());
-    out.bytes(2, &span.span.0.to_be_bytes());
+    out.bytes(2, &span.id.0.to_be_bytes());
     out.text(3, span.state.as_deref().unwrap_or_default());
     if let Some(parent) = span.parent {
         out.bytes(4, &parent.0.to_be_bytes());

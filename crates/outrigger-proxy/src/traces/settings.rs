@@ -98,7 +98,11 @@ impl TraceSettings {
                 who,
                 problems,
             ),
-            sampler: sampler(known("OTEL_TRACES_SAMPLER"), known("OTEL_TRACES_SAMPLER_ARG"), problems),
+            sampler: sampler(
+                known("OTEL_TRACES_SAMPLER").as_deref(),
+                known("OTEL_TRACES_SAMPLER_ARG").as_deref(),
+                problems,
+            ),
         })
     }
 }
@@ -171,8 +175,8 @@ fn resource(service: Option<String>, attributes: &str, who: &[(&str, &str)], pro
 }
 
 /// The parent's decision and, where there is none, one in a hundred; unless told otherwise.
-fn sampler(name: Option<String>, argument: Option<String>, problems: &mut Vec<String>) -> Sampler {
-    let mut ratio = |default: f64| match argument.as_deref().map(str::parse::<f64>) {
+fn sampler(name: Option<&str>, argument: Option<&str>, problems: &mut Vec<String>) -> Sampler {
+    let mut ratio = |default: f64| match argument.map(str::parse::<f64>) {
         None => default,
         Some(Ok(ratio)) if (0.0..=1.0).contains(&ratio) => ratio,
         Some(_) => {
@@ -180,7 +184,7 @@ fn sampler(name: Option<String>, argument: Option<String>, problems: &mut Vec<St
             default
         }
     };
-    match name.as_deref() {
+    match name {
         None => Sampler::new(true, ratio(RATIO)),
         Some("parentbased_traceidratio") => Sampler::new(true, ratio(1.0)),
         Some("traceidratio") => Sampler::new(false, ratio(1.0)),

@@ -55,7 +55,7 @@ pub(crate) struct Told<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Span {
     pub(super) trace: TraceId,
-    pub(super) span: SpanId,
+    pub(super) id: SpanId,
     pub(super) parent: Option<SpanId>,
     /// Whether the parent is another process's.
     pub(super) remote: bool,
@@ -134,8 +134,8 @@ impl Open {
         let mut spans = Vec::with_capacity(1 + self.attempts.len());
         spans.push(self.request(told, served));
         for (number, attempt) in (1..).zip(&self.attempts) {
-            let serves = served.is_some_and(|served| served.span == attempt.span);
-            spans.push(self.attempt(told, attempt, number, serves));
+            let answered = served.is_some_and(|served| served.span == attempt.span);
+            spans.push(self.attempt(told, attempt, number, answered));
         }
         spans
     }
@@ -153,7 +153,7 @@ impl Open {
         }
         Span {
             trace: self.trace,
-            span: self.span,
+            id: self.span,
             parent: self.parent,
             remote: true,
             state: self.state.clone(),
@@ -190,7 +190,7 @@ impl Open {
         out.ended(class);
         Span {
             trace: self.trace,
-            span: attempt.span,
+            id: attempt.span,
             parent: Some(self.span),
             remote: false,
             state: self.state.clone(),

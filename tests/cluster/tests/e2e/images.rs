@@ -68,7 +68,7 @@ fn application() -> Image {
         let name = path.file_name().unwrap().to_str().unwrap();
         let program = name.starts_with("_tkinter") || name.starts_with("config-");
         let unused = name.starts_with("langchain") || name.starts_with("langsmith");
-        SPARED.contains(&name) || program || unused || name.ends_with(".a")
+        SPARED.contains(&name) || program || unused || path.extension().is_some_and(|kind| kind == "a")
     };
     let library = Path::new(HOME).join("lib").join(standard.file_name().unwrap());
     image.add_tree(&standard, &library, &spared).unwrap();

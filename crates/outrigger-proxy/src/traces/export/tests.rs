@@ -11,7 +11,7 @@ use outrigger_runtime::Drain;
 fn span() -> Span {
     Span {
         trace: TraceId::mint(),
-        span: SpanId::mint(),
+        id: SpanId::mint(),
         parent: None,
         remote: true,
         state: None,

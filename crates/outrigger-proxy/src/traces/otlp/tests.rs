@@ -49,7 +49,7 @@ fn theirs(span: &Span) -> theirs::Span {
     let remote = theirs::SpanFlags::ContextIsRemoteMask as u32;
     theirs::Span {
         trace_id: span.trace.0.to_be_bytes().to_vec(),
-        span_id: span.span.0.to_be_bytes().to_vec(),
+        span_id: span.id.0.to_be_bytes().to_vec(),
         trace_state: span.state.as_deref().unwrap_or_default().to_owned(),
         parent_span_id: span.parent.map_or_else(Vec::new, |parent| parent.0.to_be_bytes().to_vec()),
         flags: 1 | known | if span.remote && span.parent.is_some() { remote } else { 0 },
@@ -107,7 +107,7 @@ prop_compose! {
     ) -> Span {
         Span {
             trace: TraceId(trace),
-            span: SpanId(id),
+            id: SpanId(id),
             parent: parent.map(SpanId),
             remote,
             state: state.map(Into::into),

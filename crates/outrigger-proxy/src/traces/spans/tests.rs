@@ -77,7 +77,7 @@ fn shown(spans: &[Span]) -> String {
             out,
             "{} {} <- {:?} {:?} {} {:?} -{}ms..-{}ms failed={}",
             span.trace,
-            span.span.0,
+            span.id.0,
             span.parent.map(|parent| parent.0),
             span.kind,
             span.remote,
