@@ -66,6 +66,7 @@ async fn together(what: &str, batch: &[Cell], seed: u64) -> anyhow::Result<Vec<O
     let mut outcomes = running.join_all().await.into_iter().collect::<anyhow::Result<Vec<Outcome>>>()?;
     let healthy: Vec<Outcome> = outcomes.extract_if(.., |outcome| outcome.cell.is_control()).collect();
     for outcome in &mut outcomes {
+        outcome.clear_away();
         let control = healthy.iter().find(|control| control.cell.stream == outcome.cell.stream);
         if let Some(control) = control {
             let (from, to) = outcome.cell.settled();

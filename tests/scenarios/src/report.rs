@@ -82,9 +82,9 @@ impl Report {
         self.traces(what, failed);
     }
 
-    /// Calls worth a look, for the JSON; the first hundred.
+    /// Calls worth a look, for the JSON; the first few hundred.
     pub(crate) fn traces(&mut self, name: &str, traces: impl IntoIterator<Item = String>) {
-        self.detail(name, traces.into_iter().take(100).collect::<Vec<_>>());
+        self.detail(name, traces.into_iter().take(400).collect::<Vec<_>>());
     }
 
     pub(crate) fn detail(&mut self, name: &str, value: impl Into<Value>) {

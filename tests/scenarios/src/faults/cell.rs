@@ -66,8 +66,10 @@ pub(super) struct Ready {
 pub(super) struct Outcome {
     pub(super) cell: Cell,
     pub(super) shots: Vec<Shot>,
-    /// Calls that reached the providers.
+    /// Calls that reached the providers; known once the cell is cleared away.
     pub(super) received: usize,
+    /// What ran, until all cells of a batch are done: to end a process or to read a provider's calls takes time from those still running.
+    standing: Option<(Plane, [Mock; 2])>,
     /// Of the calls without a probe, to the healthy cell: p50 and p99, in milliseconds.
     pub(super) added: [f64; 2],
 }
@@ -224,7 +226,8 @@ impl Ready {
         let (shots, broke) = tokio::join!(calls, breaks);
         broke?;
         Ok(Outcome {
-            received: first.calls("first").len() + second.calls("second").len(),
+            received: 0,
+            standing: Some((plane, [first, second])),
             cell,
             shots,
             added: [0.0; 2],
@@ -233,6 +236,13 @@ impl Ready {
 }
 
 impl Outcome {
+    /// Ends what ran and counts what arrived.
+    pub(super) fn clear_away(&mut self) {
+        if let Some((_plane, [first, second])) = self.standing.take() {
+            self.received = first.calls("first").len() + second.calls("second").len();
+        }
+    }
+
     /// Calls since the fault began.
     pub(super) fn faced(&self) -> impl Iterator<Item = &Shot> {
         let begins = self.cell.begins();
