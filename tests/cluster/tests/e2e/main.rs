@@ -240,6 +240,10 @@ fn the_sidecar_is_asked_to_end(rig: &Rig, seen: &Seen, uid: &str) {
 
 /// The application ends its stream through the sidecar, which ends after it.
 fn the_pod_is_asked_to_end(rig: &Rig, seen: &Seen, name: &str) {
+    // The pod that comes after it needs the webhook.
+    let controller = format!("deployment/outrigger-controller -n {HOME}");
+    rig.kubectl(&format!("scale {controller} --replicas=2"));
+    rig.kubectl(&format!("rollout status {controller} --timeout=180s"));
     let failures = seen.failures().len();
     let (opened, _) = open_stream(rig, seen);
     rig.kubectl(&format!("delete pod {name} -n {SHOP} --wait=false"));
