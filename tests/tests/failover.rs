@@ -88,20 +88,21 @@ async fn whatever_breaks_before_the_commit_is_served_by_the_next_target() {
 #[tokio::test]
 async fn an_error_after_the_commit_is_an_error_event_in_the_clients_dialect_and_never_a_second_stream() {
     let mock = mock();
-    let plane = Plane::start(&[
+    let objects = [
         provider(&mock, "a"),
         anthropic_provider(&mock, "c"),
         provider(&mock, "b"),
         route("m", &["a", "b"]),
         route("w", &["c", "b"]),
-    ])
-    .await;
+    ];
     for break_off in [
         json!({ "chunks": 5, "reset": { "after_chunks": 2 } }),
         json!({ "chunks": 5, "error_in_stream": { "after_chunks": 2, "type": "server_error", "message": "boom" } }),
     ] {
         behave(&mock, "a", break_off.clone());
         behave(&mock, "c", break_off.clone());
+        // A process that has seen three streams of a provider break goes elsewhere.
+        let plane = Plane::start(&objects).await;
         let answer = plane.post("/v1/chat/completions", &streamed(chat("m", "hello"))).await;
         assert_eq!((answer.status, answer.whole), (200, true));
         let last = answer.events().pop().unwrap();
