@@ -183,6 +183,11 @@ async fn a_process_that_ends_answers_those_who_do_not_know_yet() {
     let asking = async {
         let mut ear = rig.drain.draining();
         ear.graceful().await;
+        // Everybody has heard of it, and the end waits.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ear.in_flight(), 1);
         let mut sender = rig.connect(&pair).await.unwrap();
         assert_eq!(post(&mut sender, "/inject", "{}").await.0, 400);
         rig.drain.force();
