@@ -47,6 +47,12 @@ pub(crate) enum ApplyError {
     Failed(&'static str, #[source] Box<kube::Error>),
 }
 
+/// The ClusterRole that owns all we write, where it is there: when the chart goes, the cluster collects what it owns.
+pub(crate) async fn owner(client: &Client) -> kube::Result<Option<OwnerReference>> {
+    let role = Api::<ClusterRole>::all(client.clone()).get_opt(ROLE).await?;
+    Ok(role.and_then(|role| role.owner_ref(&())))
+}
+
 impl Writer<'_> {
     /// Publishes.
     pub(crate) async fn publish(&self, namespace: &str, found: &Gathered, publication: &Publication) -> Result<(), ApplyError> {
@@ -108,17 +114,16 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The ClusterRole that owns all we write: when the chart goes, the cluster collects what it owns.
+    /// As [`owner`]; that there is none is told.
     async fn owner(&self) -> Result<Option<OwnerReference>, ApplyError> {
-        let roles: Api<ClusterRole> = Api::all(self.client.clone());
-        let role = failed("ClusterRole", roles.get_opt(ROLE).await)?;
-        if role.is_none() {
+        let owner = failed("ClusterRole", owner(self.client).await)?;
+        if owner.is_none() {
             tracing::warn!(
                 role = ROLE,
                 "there is no such ClusterRole: what is written now stays when the chart goes"
             );
         }
-        Ok(role.as_ref().and_then(|role| role.owner_ref(&())))
+        Ok(owner)
     }
 
     /// Lets the namespace's pods watch the snapshot.

@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct PicoUsd(pub u64);
 
+impl PicoUsd {
+    /// In dollars, for metrics and people; the figure itself is exact.
+    #[expect(clippy::cast_precision_loss, reason = "nobody reads the sixteenth digit")]
+    pub fn dollars(self) -> f64 {
+        self.0 as f64 / 1e12
+    }
+}
+
 /// Tokens of one call in *disjoint* classes: a token is counted in exactly one of the first four. Reasoning tokens are inside `output`
 /// and are carried beside it for the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ mod schedule;
 use crate::{
     app::App,
     body::Outgoing,
+    names,
     pipeline::Failed,
     snapshot::{ProviderHandle, Snapshot},
     upstream::SendOptions,
@@ -207,10 +208,7 @@ fn request(provider: &ProviderHandle, key: usize) -> Option<Request<Outgoing>> {
     let out = request.headers_mut();
     out.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    out.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))),
-    );
+    out.insert(header::USER_AGENT, names::AGENT.clone());
     if let Some((name, value)) = headers::fixed(provider.dialect, "", None) {
         out.insert(name, HeaderValue::try_from(value).ok()?);
     }

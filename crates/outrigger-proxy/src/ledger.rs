@@ -166,7 +166,7 @@ impl Ledger {
                 route.count_request(metrics, self.api, outcome);
                 route.saw_request(metrics, seconds(record.total_us), record.first_content_us.map(seconds));
                 if let Some(baseline) = record.baseline {
-                    route.would_have_spent(metrics, dollars(baseline));
+                    route.would_have_spent(metrics, baseline.dollars());
                 }
             }
             None => self.app.count_unrouted(self.api, outcome),
@@ -174,10 +174,10 @@ impl Ledger {
         metrics.overhead_seconds.observe(seconds(record.gateway_us));
         if let Some(served) = &self.served {
             if let (Some(route), Some(cost)) = (&self.route, record.cost) {
-                route.spend(metrics, (served.target_index, &served.target.label), dollars(cost));
+                route.spend(metrics, (served.target_index, &served.target.label), cost.dollars());
             }
             if let Some(wasted) = record.wasted {
-                self.app.waste(outcome, dollars(wasted));
+                self.app.waste(outcome, wasted.dollars());
             }
             if let Some(usage) = &record.usage {
                 served.target.count_tokens(metrics, token_counts(usage));
@@ -240,9 +240,4 @@ impl Drop for Ledger {
 
 fn seconds(us: u64) -> f64 {
     Duration::from_micros(us).as_secs_f64()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a metric; the record is exact")]
-fn dollars(amount: PicoUsd) -> f64 {
-    amount.0 as f64 / 1e12
 }

@@ -1,6 +1,10 @@
-//! Names of headers that every call reads or writes. Made once: a name given as text would be checked and folded on each use.
+//! Names of headers that every call reads or writes, and who we say that we are. Made once: a name given as text would be checked and folded
+//! on each use.
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
+
+/// The `user-agent` towards whomever we call for an application, and beside it.
+pub(crate) static AGENT: HeaderValue = HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION")));
 
 macro_rules! names {
     ($($name:ident $text:literal,)*) => {

@@ -232,10 +232,7 @@ fn outgoing(provider: &ProviderHandle, head: &Parts, upgrade: Option<&HeaderValu
     let out = request.headers_mut();
     copy(&head.headers, out);
     out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    out.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))),
-    );
+    out.insert(header::USER_AGENT, names::AGENT.clone());
     if let Some(protocol) = upgrade {
         out.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         out.insert(header::UPGRADE, protocol.clone());

@@ -4,6 +4,7 @@
 use crate::{
     body::Outgoing,
     metrics::{AttemptLabels, CostLabels, Dollars, Metrics, RequestLabels, RouteLabels, TOKEN_CLASSES, TargetLabels, TokenLabels},
+    names,
     record::header_value,
     surface::Api,
     upstream::{Destination, Upstreams},
@@ -274,13 +275,12 @@ impl ProviderHandle {
 
 /// What every call to a provider says, `own` being what its object adds to it or puts in its place.
 fn head(own: &[(HeaderName, HeaderValue)], host: &HeaderValue, accept: &'static str) -> HeaderMap {
-    let agent = HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION")));
     let mut head = HeaderMap::with_capacity(8 + own.len());
     head.insert(header::HOST, host.clone());
     head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     head.insert(header::ACCEPT, HeaderValue::from_static(accept));
     head.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    head.insert(header::USER_AGENT, agent);
+    head.insert(header::USER_AGENT, names::AGENT.clone());
     head.extend(own.iter().cloned());
     head
 }

@@ -12,7 +12,8 @@ use outrigger_config::{
     load::{Loaded, load},
 };
 use outrigger_core::{
-    Balance, CallFacts, Endpoint, Health, Matched, Needs, NoMatch, Plan, Router, Rule, Shape, TargetModel, Tick, Unmet, Usage, plan, unmet,
+    Balance, CallFacts, Endpoint, Health, Matched, Needs, NoMatch, PicoUsd, Plan, Router, Rule, Shape, TargetModel, Tick, Unmet, Usage,
+    plan, unmet,
 };
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
@@ -207,7 +208,7 @@ fn somewhere(table: &outrigger_core::Table, matched: Matched, plan: &Plan, call:
             output: arguments.output_tokens,
             ..Usage::default()
         };
-        Some(dollars(facts.price?.of(&usage).0))
+        Some(facts.price?.of(&usage).dollars())
     };
     let targets: Vec<Value> = plan
         .ranked
@@ -218,7 +219,7 @@ fn somewhere(table: &outrigger_core::Table, matched: Matched, plan: &Plan, call:
                 "target": label(ranked.candidate), "priority": ranked.priority, "weight": ranked.weight,
                 "reason": ranked.reason.as_str(), "cost_usd": cost(ranked.target),
                 "score": {
-                    "expected_cost_usd": score.cost.map(|cost| dollars(cost.0)), "expected_output_tokens": score.output_tokens,
+                    "expected_cost_usd": score.cost.map(PicoUsd::dollars), "expected_output_tokens": score.output_tokens,
                     "cached_ppm": score.cached_ppm, "in_flight": score.in_flight, "headroom_ppm": score.headroom_ppm,
                     "share_ppm": score.share_ppm, "expected_ms": score.time.map(|time| time.as_millis()),
                     "first_content_ms": score.first_content.map(|time| time.as_millis()),
@@ -265,11 +266,6 @@ fn passed_over(rules: &[Rule], call: &CallFacts<'_>) -> Vec<Value> {
         Some(json!({ "rule": rule.name, "why": why }))
     });
     rows.collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-fn dollars(pico: u64) -> f64 {
-    pico as f64 / 1e12
 }
 
 fn text(explained: &Value) -> String {

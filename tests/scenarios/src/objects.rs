@@ -3,6 +3,8 @@
 
 use std::{fmt::Write as _, net::SocketAddr};
 
+pub(crate) use outrigger_tests::target;
+
 /// A `ProviderKey` with its Secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Provider {
@@ -67,11 +69,6 @@ stringData: {{ {} }}
             data.join(", ")
         )
     }
-}
-
-/// A target line; the model has the provider's name.
-pub(crate) fn target(provider: &str, priority: usize) -> String {
-    format!("{{ keyRef: {{ name: {provider} }}, model: {provider}-model, priority: {priority} }}")
 }
 
 /// A `ModelRoute` for the model of its name, with the body of its `spec` indented by two.

@@ -6,13 +6,17 @@ use super::{
     certificates::{self, Pair, Pairs},
     tls::{Credentials, Unusable},
 };
-use crate::{apply::ROLE, lease::Leadership, metrics::Injections};
+use crate::{
+    apply::{MANAGER, owner},
+    lease::Leadership,
+    metrics::Injections,
+};
 use k8s_openapi::{
     ByteString,
-    api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Secret, rbac::v1::ClusterRole},
+    api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Secret},
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams},
 };
 use outrigger_runtime::Clock;
@@ -21,7 +25,6 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 /// The entry of the Secret that holds everything.
 const ENTRY: &str = "pairs.json";
-const MANAGER: &str = "outrigger";
 /// Between two looks while there is nothing to serve with.
 const SOON: Duration = Duration::from_millis(250);
 /// No turn takes longer.
@@ -120,18 +123,12 @@ impl Keeper {
     }
 
     async fn write(&self, api: &Api<Secret>, name: &str, found: Option<&Secret>, pairs: &Pairs) -> Result<(), KeepError> {
-        let roles: Api<ClusterRole> = Api::all(self.client.clone());
         let mut secret = Secret::default();
         secret.metadata.name = Some(name.to_owned());
         secret.metadata.resource_version = found.and_then(ResourceExt::resource_version);
         secret.metadata.labels = Some([("app.kubernetes.io/managed-by".to_owned(), "outrigger".to_owned())].into());
         // So that it goes when the chart goes.
-        secret.metadata.owner_references = roles
-            .get_opt(ROLE)
-            .await?
-            .as_ref()
-            .and_then(|role| role.owner_ref(&()))
-            .map(|owner| vec![owner]);
+        secret.metadata.owner_references = owner(&self.client).await?.map(|owner| vec![owner]);
         let text = serde_json::to_vec(pairs).unwrap_or_default();
         secret.data = Some([(ENTRY.to_owned(), ByteString(text))].into());
         let params = PatchParams::apply(MANAGER).force();

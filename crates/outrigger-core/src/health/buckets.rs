@@ -95,7 +95,8 @@ impl Tally {
     /// before it would hide. Of the last [`LATEST`], less what a bad draw may bring; of a target in `doubt` of the last [`FEW`].
     pub(super) fn lately(&self, doubt: bool, now: Tick) -> u64 {
         let (of, chance) = if doubt { (FEW, 0) } else { (LATEST, CHANCE) };
-        if self.told < of || self.counts(now).0 == 0 {
+        // Mostly there is nothing to count, and every plan asks of every target.
+        if self.latest == 0 || self.told < of || self.counts(now).0 == 0 {
             return 0;
         }
         let failed = (self.latest << (LATEST - of)).count_ones();

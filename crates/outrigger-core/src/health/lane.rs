@@ -4,8 +4,7 @@
 use super::{
     buckets::{MEMORY, NEEDED, Samples},
     learnt::Mean,
-    probation::{Probation, Returned},
-    site::precedes,
+    probation::{Probation, Returned, precedes},
 };
 use crate::{
     Tick,
@@ -15,10 +14,10 @@ use crate::{
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-/// Prompt-size classes: below 4,096 and 32,768 reference tokens, and more.
-const CLASSES: usize = 3;
+/// Prompt-size classes, by the shortest prompt of each in reference tokens.
+const CLASSES: [u32; 3] = [0, 4_096, 32_768];
 /// How many lanes a target has.
-pub(super) const LANES: usize = 2 * CLASSES;
+pub(super) const LANES: usize = 2 * CLASSES.len();
 /// Start times that are kept of attempts in flight; beyond it (an overload by itself) attempts run uncounted.
 const WAITING: usize = 4_096;
 /// Age at which an attempt in flight is no longer believed in.
@@ -36,22 +35,14 @@ const JUDGED: u32 = 10;
 
 /// The lane of a call: an index below [`LANES`].
 pub(crate) fn lane_of(shape: Shape) -> usize {
-    let class = match shape.prompt_tokens {
-        0..4_096 => 0,
-        4_096..32_768 => 1,
-        32_768.. => 2,
-    };
-    2 * class + usize::from(shape.stream)
+    // The first class takes every prompt.
+    let above = CLASSES.iter().skip(1).filter(|from| shape.prompt_tokens >= **from);
+    2 * above.count() + usize::from(shape.stream)
 }
 
 /// The shortest prompt of a lane's calls, in reference tokens, and whether they are streams.
 pub(super) fn kind_of(lane: usize) -> (u32, bool) {
-    let from = match lane / 2 {
-        0 => 0,
-        1 => 4_096,
-        _ => 32_768,
-    };
-    (from, streams(lane))
+    (CLASSES.get(lane / 2).copied().unwrap_or_default(), streams(lane))
 }
 
 fn remembered(known: Option<(Duration, Tick)>, now: Tick) -> Option<Duration> {

@@ -120,17 +120,22 @@ impl Health {
         last.is_some() && last == slots.span(target).map(|span| span.site)
     }
 
+    /// What is left of the rate of the key that has most left, in millionths.
+    pub(super) fn headroom(&self, slots: &Slots, target: usize, now: Tick) -> Option<u32> {
+        let pairs = slots.pairs(target).iter().filter_map(|slot| self.pairs.find(slot.pair));
+        pairs.filter_map(|pair| pair.headroom(now)).max()
+    }
+
     /// What a target's score is made of, as far as it is wanted.
     pub(crate) fn terms(&self, slots: &Slots, target: usize, lane: usize, affinity: Option<Affinity>, wanted: Wanted, now: Tick) -> Terms {
         let mut terms = Terms::default();
         let Some(span) = slots.span(target) else { return terms };
         if wanted.headroom {
-            let pairs = slots.pairs(target).iter().filter_map(|slot| self.pairs.find(slot.pair));
-            terms.headroom_ppm = pairs.filter_map(|pair| pair.headroom(now)).max();
+            terms.headroom_ppm = self.headroom(slots, target, now);
         }
         let Some(site) = self.sites.find(span.site) else { return terms };
         if wanted.busy {
-            terms.in_flight = site.in_flight.saturating_add(site.open);
+            terms.in_flight = site.busy();
         }
         let Some(lane) = site.lanes.get(lane) else { return terms };
         if wanted.cost {

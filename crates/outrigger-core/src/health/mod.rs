@@ -257,11 +257,7 @@ impl Health {
     pub(crate) fn in_flight(&self, slots: &Slots, target: usize) -> (u32, u32, usize) {
         let site = self.sites.find(slots.span(target).unwrap().site).unwrap();
         let pairs = slots.pairs(target).iter().map(|slot| self.pairs.find(slot.pair).unwrap().in_flight);
-        (
-            site.in_flight + site.open,
-            pairs.sum(),
-            site.lanes.iter().map(lane::Lane::waiting).sum(),
-        )
+        (site.busy(), pairs.sum(), site.lanes.iter().map(lane::Lane::waiting).sum())
     }
 
     fn bar(&self, slot: &PairSlot, now: Tick) -> Bar {

@@ -154,9 +154,14 @@ impl Probation {
 /// The end of a probation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Returned {
-    pub(super) at: Tick,
+    at: Tick,
     gap: Duration,
     wanted: u32,
+}
+
+/// Whether what started then is of a time that is over.
+pub(super) fn precedes(started: Tick, returned: Option<Returned>) -> bool {
+    returned.is_some_and(|returned| started < returned.at)
 }
 
 impl Returned {

@@ -32,7 +32,7 @@ use super::{
     Ending, Slot,
     buckets::{MEMORY, Tally},
     lane::{LANES, Lane, OVERDUE, streams},
-    probation::{Probation, RELAPSE, Returned, WANTED, WHOLE},
+    probation::{Probation, RELAPSE, Returned, WANTED, WHOLE, precedes},
 };
 use crate::{Class, Tick, table::Breaker};
 use core::time::Duration;
@@ -114,9 +114,10 @@ pub(super) struct End {
 pub(super) struct Site {
     pub(super) tally: Tally,
     pub(super) lanes: [Lane; LANES],
-    /// Attempts without an outcome, and streams that go on after theirs.
-    pub(super) in_flight: u32,
-    pub(super) open: u32,
+    /// Attempts without an outcome.
+    in_flight: u32,
+    /// Streams that go on after theirs.
+    open: u32,
     streak: u32,
     /// When the first attempt of the streak started, and the last one failed.
     streak_from: Tick,
@@ -148,6 +149,11 @@ impl Site {
             broke: None,
             salt,
         }
+    }
+
+    /// Attempts without an outcome, and streams that have not ended.
+    pub(super) fn busy(&self) -> u32 {
+        self.in_flight.saturating_add(self.open)
     }
 
     /// How it stands, by what is written down and by the clock. `None` for the lane's latency = not known.
@@ -429,7 +435,7 @@ impl Site {
         let returning = share(self.returned, now) < WHOLE;
         let enough = if returning { RATED_RETURNING } else { RATED };
         let (all, failed) = self.tally.counts(now);
-        let known = if all >= enough {
+        let known = if failed > 0 && all >= enough {
             u64::from(failed) * 1_000_000 / u64::from(all)
         } else {
             0
@@ -462,11 +468,6 @@ impl Site {
 /// Whether a route bears no such share of failures.
 fn exceeds(share_ppm: u64, breaker: &Breaker) -> bool {
     share_ppm > u64::from(breaker.error_rate_ppm.unwrap_or(RATE))
-}
-
-/// Whether what started then is of a time that is over.
-pub(super) fn precedes(started: Tick, returned: Option<Returned>) -> bool {
-    returned.is_some_and(|returned| started < returned.at)
 }
 
 fn share(returned: Option<Returned>, now: Tick) -> u64 {

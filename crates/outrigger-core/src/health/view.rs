@@ -4,6 +4,7 @@ use super::{
     Grade, Health, Slots, View,
     lane::{LANES, kind_of},
     learnt::Wanted,
+    site::Site,
 };
 use crate::{
     Tick,
@@ -118,23 +119,27 @@ pub struct KindView {
 impl Health {
     /// What `target`'s score is made of now.
     pub fn score(&self, slots: &Slots, target: usize, now: Tick) -> ScoreView {
-        let mut score = ScoreView::default();
-        for lane in 0..LANES {
-            let terms = self.terms(slots, target, lane, None, Wanted::ALL, now);
-            score.headroom_ppm = terms.headroom_ppm;
+        // How much a prompt's cache holds is a matter of one conversation, and what is left of a rate of none.
+        let wanted = Wanted {
+            time: true,
+            ..Wanted::default()
+        };
+        let kinds = (0..LANES).map(|lane| {
+            let terms = self.terms(slots, target, lane, None, wanted, now);
             let (prompt_from, stream) = kind_of(lane);
-            let kind = KindView {
+            KindView {
                 prompt_from,
                 stream,
                 first_content: terms.first_content,
                 per_token: terms.per_token,
                 output: terms.output,
-            };
-            if kind.first_content.is_some() || kind.per_token.is_some() || kind.output.is_some() {
-                score.kinds.push(kind);
             }
+        });
+        let known = |kind: &KindView| kind.first_content.is_some() || kind.per_token.is_some() || kind.output.is_some();
+        ScoreView {
+            headroom_ppm: self.headroom(slots, target, now),
+            kinds: kinds.filter(known).collect(),
         }
-        score
     }
 
     /// What is known of `target` (an index into [`Table::targets`]), judged by `breaker`.
@@ -161,7 +166,7 @@ impl Health {
             p99: quantile(990_000),
             errors_ppm: share.and_then(|share| u32::try_from(share).ok()),
             samples,
-            in_flight: site.map_or(0, |site| site.in_flight.saturating_add(site.open)),
+            in_flight: site.map_or(0, Site::busy),
             unanswered: site.map_or(0, |site| site.unanswered),
             keys: self.key_states(table, slots, target, now),
         }

@@ -2,7 +2,10 @@
 //! A collector that is down, slow or talks nonsense costs spans, which are counted, and two lines in the log.
 
 use super::{Dropped, TraceSettings, drops, otlp, spans::Span};
-use crate::upstream::{Destination, PoolSettings, SendOptions, Tls, Upstreams};
+use crate::{
+    names,
+    upstream::{Destination, PoolSettings, SendOptions, Tls, Upstreams},
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -241,12 +244,9 @@ impl Collector {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = settings.path.clone();
         *request.headers_mut() = settings.headers.clone();
-        for (name, value) in [
-            (header::CONTENT_TYPE, otlp::MEDIA_TYPE),
-            (header::USER_AGENT, concat!("outrigger/", env!("CARGO_PKG_VERSION"))),
-        ] {
-            request.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
+        let out = request.headers_mut();
+        out.insert(header::CONTENT_TYPE, HeaderValue::from_static(otlp::MEDIA_TYPE));
+        out.insert(header::USER_AGENT, names::AGENT.clone());
         let options = SendOptions {
             connect_timeout: settings.timeout,
             fresh: false,

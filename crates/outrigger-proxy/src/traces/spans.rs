@@ -3,7 +3,7 @@
 
 use super::context::{SpanId, TraceId};
 use crate::{record::Record, snapshot::TargetHandle};
-use outrigger_core::{Class, Dialect, PicoUsd, Tick, Usage};
+use outrigger_core::{Class, Dialect, Tick, Usage};
 use std::sync::Arc;
 
 /// The longest text of an attribute or a name, bytes: what a client or a provider calls a model may be any length.
@@ -149,7 +149,7 @@ impl Open {
         out.text("outrigger.rule", record.rule.clone());
         out.ended(record.outcome);
         if let Some(cost) = record.cost {
-            out.0.push(("outrigger.cost_usd", Value::Double(dollars(cost))));
+            out.0.push(("outrigger.cost_usd", Value::Double(cost.dollars())));
         }
         Span {
             trace: self.trace,
@@ -327,11 +327,6 @@ fn provider(asked: &Tried) -> Arc<str> {
 fn capped(text: &str) -> Arc<str> {
     let end = (0..=LONGEST.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text.get(..end.unwrap_or(0)).unwrap_or_default().into()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an attribute; the record is exact")]
-fn dollars(amount: PicoUsd) -> f64 {
-    amount.0 as f64 / 1e12
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::record::RequestId;
+use outrigger_core::PicoUsd;
 use std::fmt::Write as _;
 
 /// What the calendar says when the request settles, microseconds since 1970.
