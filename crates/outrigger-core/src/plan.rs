@@ -17,6 +17,7 @@
 //! While nothing is the matter with any candidate of the first priority, its first is found and no other is ranked: most calls never need
 //! one. [`Plan::complete`] ranks the rest, in the order that it would have had at once.
 
+mod head;
 mod judge;
 mod order;
 
@@ -88,8 +89,7 @@ pub struct Ranked {
     /// The input window of its model, where known.
     pub(crate) window: Option<u32>,
     pub(crate) reasoning: bool,
-    /// What it is compared by with others of its priority. Known as far as the rule's balance asks for it, and wholly in a plan that was
-    /// [completed](Plan::complete).
+    /// What it is compared by with others of its priority. Known in a plan that was [completed](Plan::complete); before that not in each.
     pub score: Score,
     /// Lower is tried first.
     pub priority: u32,

@@ -91,11 +91,15 @@ impl Tally {
         }
     }
 
+    /// Whether no failure is known, of whatever time: mostly so, and every plan asks of every target.
+    pub(super) fn is_clean(&self) -> bool {
+        self.failed == 0 && self.latest == 0
+    }
+
     /// The share, in millionths, of the last attempts that failed; 0 while there are too few. It sees in seconds what a minute of good calls
     /// before it would hide. Of the last [`LATEST`], less what a bad draw may bring; of a target in `doubt` of the last [`FEW`].
     pub(super) fn lately(&self, doubt: bool, now: Tick) -> u64 {
         let (of, chance) = if doubt { (FEW, 0) } else { (LATEST, CHANCE) };
-        // Mostly there is nothing to count, and every plan asks of every target.
         if self.latest == 0 || self.told < of || self.counts(now).0 == 0 {
             return 0;
         }
@@ -113,6 +117,8 @@ pub(super) struct Samples {
     worked_out: u32,
     /// The value at each whole percent from 0 to 100; empty while there is none.
     grid: Vec<u32>,
+    /// The second from which on there were [`NEEDED`] samples then.
+    enough_from: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -168,6 +174,9 @@ impl Samples {
     /// target once was does not outweigh what it has become.
     pub(super) fn pace(&self, now: Tick) -> Option<(Duration, bool)> {
         let from = second(now).saturating_sub(WINDOW);
+        if self.enough_from.is_some_and(|enough| enough >= from) {
+            return self.quantile(500_000, now).map(|median| (median, true));
+        }
         let recent = || self.seconds.iter().rev().take_while(|second| second.at >= from);
         let mut seen = 0;
         for second in recent() {
@@ -191,7 +200,12 @@ impl Samples {
 
     /// The quantile at `ppm` millionths.
     pub(super) fn quantile(&self, ppm: u32, now: Tick) -> Option<Duration> {
-        if self.count(now) == 0 {
+        self.quantile_of(1, ppm, now)
+    }
+
+    /// The same, where there are so many samples.
+    pub(super) fn quantile_of(&self, least: u32, ppm: u32, now: Tick) -> Option<Duration> {
+        if self.count(now) < least {
             return None;
         }
         let percent = ppm.min(1_000_000).div_ceil(10_000);
@@ -203,11 +217,18 @@ impl Samples {
     pub(super) fn forget(&mut self) {
         self.seconds.clear();
         self.seen = 0;
+        self.enough_from = None;
     }
 
     fn work_out(&mut self, at: u32) {
         self.fresh = 0;
         self.worked_out = at;
+        let mut seen = 0;
+        let enough = self.seconds.iter().rev().find(|second| {
+            seen += second.seen;
+            seen >= NEEDED
+        });
+        self.enough_from = enough.map(|second| second.at);
         let mut weighted: Vec<(u32, u32)> = Vec::with_capacity(self.seconds.len().saturating_mul(KEPT));
         let mut total = 0u64;
         for second in &self.seconds {

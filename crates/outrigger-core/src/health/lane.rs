@@ -174,9 +174,7 @@ impl Lane {
             SlowOf::FirstContent | SlowOf::Total => &self.first,
             SlowOf::PerToken => &self.per_token,
         };
-        (samples.count(now) >= JUDGED)
-            .then(|| samples.quantile(rule.quantile_ppm, now))
-            .flatten()
+        samples.quantile_of(JUDGED, rule.quantile_ppm, now)
     }
 
     /// Takes an attempt's end into the way back from being slow: a time of some kind, or none where it failed.

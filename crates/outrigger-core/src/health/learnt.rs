@@ -1,7 +1,7 @@
 //! What a call tells beside how it ended: how long answers are, how much of a rate is left, what a cache held; and what a target's score
 //! is made of. Nothing here says whether a target may be used.
 
-use super::{Health, Slot, Slots};
+use super::{Health, Slot, Slots, lane::Lane};
 use crate::{Tick, Usage, plan::Affinity};
 use core::time::Duration;
 
@@ -80,6 +80,19 @@ impl Wanted {
 /// What is known of a target for calls of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
+    pub(crate) pace: Pace,
+    /// Tokens of a usual answer.
+    pub(crate) output: Option<u64>,
+    pub(crate) in_flight: u32,
+    /// The share of the prompt, in millionths, that its cache is believed to hold.
+    pub(crate) cached_ppm: u32,
+    /// What is left of the rate of the key that has most left, in millionths.
+    pub(crate) headroom_ppm: Option<u32>,
+}
+
+/// How fast a target is for calls of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pace {
     /// Median time to first content; the whole of a unary answer.
     pub(crate) first_content: Option<Duration>,
     /// Median time per token of a stream.
@@ -88,13 +101,6 @@ pub(crate) struct Terms {
     pub(crate) stale: bool,
     /// How long the oldest attempt in flight has waited.
     pub(crate) waited: Duration,
-    /// Tokens of a usual answer.
-    pub(crate) output: Option<u64>,
-    pub(crate) in_flight: u32,
-    /// The share of the prompt, in millionths, that its cache is believed to hold.
-    pub(crate) cached_ppm: u32,
-    /// What is left of the rate of the key that has most left, in millionths.
-    pub(crate) headroom_ppm: Option<u32>,
 }
 
 impl Health {
@@ -129,29 +135,50 @@ impl Health {
     /// What a target's score is made of, as far as it is wanted.
     pub(crate) fn terms(&self, slots: &Slots, target: usize, lane: usize, affinity: Option<Affinity>, wanted: Wanted, now: Tick) -> Terms {
         let mut terms = Terms::default();
-        let Some(span) = slots.span(target) else { return terms };
         if wanted.headroom {
             terms.headroom_ppm = self.headroom(slots, target, now);
         }
-        let Some(site) = self.sites.find(span.site) else { return terms };
         if wanted.busy {
-            terms.in_flight = site.busy();
+            terms.in_flight = self.busy(slots, target);
         }
-        let Some(lane) = site.lanes.get(lane) else { return terms };
         if wanted.cost {
-            terms.cached_ppm = affinity.map_or(0, |affinity| self.memory.cached(affinity.key, span.site, now));
+            terms.cached_ppm = self.cached(slots, target, affinity, now);
         }
         if wanted.cost || wanted.time {
-            terms.output = lane.output.get(now);
+            terms.output = self.usual_output(slots, target, lane, now);
         }
         if wanted.time {
-            let pace = lane.first.pace(now);
-            terms.waited = lane.waited(now);
-            terms.first_content = pace.map(|(median, _)| median);
-            terms.stale = pace.map_or(terms.waited > VAIN, |(_, of_late)| !of_late);
-            terms.per_token = lane.per_token.pace(now).map(|(median, _)| median);
+            terms.pace = self.pace(slots, target, lane, now);
         }
         terms
+    }
+
+    /// The share of the prompt, in millionths, that a target's cache is believed to hold.
+    pub(crate) fn cached(&self, slots: &Slots, target: usize, affinity: Option<Affinity>, now: Tick) -> u32 {
+        let (Some(affinity), Some(span)) = (affinity, slots.span(target)) else { return 0 };
+        self.memory.cached(affinity.key, span.site, now)
+    }
+
+    /// Tokens of a target's usual answer.
+    pub(crate) fn usual_output(&self, slots: &Slots, target: usize, lane: usize, now: Tick) -> Option<u64> {
+        self.lane(slots, target, lane)?.output.get(now)
+    }
+
+    /// How fast a target is.
+    pub(crate) fn pace(&self, slots: &Slots, target: usize, lane: usize, now: Tick) -> Pace {
+        let Some(lane) = self.lane(slots, target, lane) else { return Pace::default() };
+        let first = lane.first.pace(now);
+        let waited = lane.waited(now);
+        Pace {
+            first_content: first.map(|(median, _)| median),
+            per_token: lane.per_token.pace(now).map(|(median, _)| median),
+            stale: first.map_or(waited > VAIN, |(_, of_late)| !of_late),
+            waited,
+        }
+    }
+
+    fn lane(&self, slots: &Slots, target: usize, lane: usize) -> Option<&Lane> {
+        self.sites.find(slots.span(target)?.site)?.lanes.get(lane)
     }
 }
 

@@ -28,7 +28,7 @@ mod view;
 
 pub(crate) use keys::Bar;
 pub(crate) use lane::{REASONING, lane_of};
-pub(crate) use learnt::Wanted;
+pub(crate) use learnt::{Pace, Wanted};
 pub use learnt::{Headroom, Learnt};
 pub(crate) use site::{Grade, Standing, View};
 pub use view::{KeyState, KindView, ScoreView, TargetState, TargetView};
@@ -213,6 +213,30 @@ impl Health {
     /// Whether each key of a target may be sent, in the order of the ring; one for a provider without keys.
     pub(crate) fn bars<'a>(&'a self, slots: &'a Slots, target: usize, now: Tick) -> impl Iterator<Item = Bar> + 'a {
         slots.pairs(target).iter().map(move |slot| self.bar(slot, now))
+    }
+
+    /// Whether nothing at all is held against a target: [`Self::standing`] would be the best there is.
+    pub(crate) fn is_well(&self, slots: &Slots, target: usize, view: View<'_>, now: Tick) -> bool {
+        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
+        site.is_none_or(|site| site.is_well(view, now))
+    }
+
+    /// The best that any key of a target may do; `None` where it has none.
+    pub(crate) fn best(&self, slots: &Slots, target: usize, now: Tick) -> Option<Bar> {
+        let mut best = None;
+        for bar in self.bars(slots, target, now) {
+            if bar == Bar::Free {
+                return Some(bar);
+            }
+            best = Some(best.map_or(bar, |best: Bar| best.min(bar)));
+        }
+        best
+    }
+
+    /// Attempts without an outcome at a target, and streams that have not ended.
+    pub(crate) fn busy(&self, slots: &Slots, target: usize) -> u32 {
+        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
+        site.map_or(0, Site::busy)
     }
 
     /// How long an attempt may go without content before it is overdue.

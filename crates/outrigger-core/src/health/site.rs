@@ -161,6 +161,21 @@ impl Site {
         self.graded(self.failing(view, now).is_some(), view, now)
     }
 
+    /// Whether its standing is the best there is, found by what mostly is so.
+    pub(super) fn is_well(&self, view: View<'_>, now: Tick) -> bool {
+        let lane = self.lanes.get(view.lane);
+        let returned = [self.returned, lane.and_then(|lane| lane.returned)];
+        let slow = || {
+            let rule = view.breaker.slow.as_ref();
+            rule.is_some_and(|rule| lane.and_then(|lane| lane.latency(view.lane, rule, now)) > Some(rule.threshold))
+        };
+        self.overloaded <= now
+            && self.down.as_ref().is_none_or(|down| !Self::binds(down, view.breaker, now))
+            && returned.into_iter().flatten().all(|returned| returned.share(now) >= WHOLE)
+            && !slow()
+            && self.failing(view, now).is_none()
+    }
+
     /// The standing of a target that is failing now, or is not.
     fn graded(&self, failing: bool, view: View<'_>, now: Tick) -> Standing {
         let lane = self.lanes.get(view.lane);
@@ -431,6 +446,9 @@ impl Site {
         let streak = self.streak >= STREAK && now.since(self.failed_at) <= MEMORY;
         if streak || self.hangs(view, now) {
             return Some(Cause::Every);
+        }
+        if self.tally.is_clean() {
+            return None;
         }
         let returning = share(self.returned, now) < WHOLE;
         let enough = if returning { RATED_RETURNING } else { RATED };

@@ -130,8 +130,8 @@ impl Health {
             KindView {
                 prompt_from,
                 stream,
-                first_content: terms.first_content,
-                per_token: terms.per_token,
+                first_content: terms.pace.first_content,
+                per_token: terms.pace.per_token,
                 output: terms.output,
             }
         });

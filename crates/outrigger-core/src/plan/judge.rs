@@ -2,8 +2,8 @@
 
 use super::{Ranked, Reason, Score, Shape};
 use crate::{
-    Tick, Usage,
-    health::{Bar, Grade, Health, Slots, Standing, View, Wanted, lane_of},
+    PicoUsd, Tick, Usage,
+    health::{Bar, Grade, Health, Pace, Slots, Standing, View, Wanted, lane_of},
     router::Matched,
     seed,
     table::{Balance, Breaker, Candidate, ModelFacts, Residency, Rule, Table, TargetModel},
@@ -64,7 +64,7 @@ impl<'a> Judge<'a> {
         for too_small in [true, false] {
             dropped.clear();
             for (at, candidate) in candidates.iter().enumerate() {
-                match self.unfit(candidate.target, too_small) {
+                match self.unfit(candidate.target, self.facts(candidate.target), too_small) {
                     Some(reason) => dropped.push((at, reason)),
                     None => fitting.push(self.look(at, candidate)),
                 }
@@ -107,26 +107,34 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether nothing at all is the matter with a candidate, so that its weight alone decides.
-    pub(super) fn calm(&self, at: usize, candidate: &Candidate) -> bool {
+    /// Whether nothing at all is the matter with a candidate, so that the balance alone decides.
+    pub(super) fn calm(&self, candidate: &Candidate) -> bool {
         let target = candidate.target;
-        if self.unfit(target, true).is_some() || self.is_bound_to(target) {
-            return false;
-        }
-        let reasoning = self.facts(target).is_some_and(|facts| facts.reasoning);
-        let (standing, keys) = self.stand(target, reasoning);
-        keys == Some(Bar::Free) && self.reason(at, target, keys, &standing) == Reason::Kept
+        let facts = self.facts(target);
+        let reasoning = facts.is_some_and(|facts| facts.reasoning);
+        self.unfit(target, facts, true).is_none()
+            && !self.is_bound_to(target)
+            && self.health.best(self.slots, target, self.now) == Some(Bar::Free)
+            && self.health.is_well(self.slots, target, self.view(reasoning), self.now)
     }
 
     /// How a target stands, and its best key.
     fn stand(&self, target: usize, reasoning: bool) -> (Standing, Option<Bar>) {
-        let view = View {
+        let standing = self.health.standing(self.slots, target, self.view(reasoning), self.now);
+        (standing, self.health.best(self.slots, target, self.now))
+    }
+
+    fn view(&self, reasoning: bool) -> View<'_> {
+        View {
             breaker: &self.breaker,
             lane: self.lane,
             reasoning,
-        };
-        let standing = self.health.standing(self.slots, target, view, self.now);
-        (standing, self.health.bars(self.slots, target, self.now).min())
+        }
+    }
+
+    /// Attempts in flight and open streams of a target.
+    pub(super) fn busy(&self, target: usize) -> u32 {
+        self.health.busy(self.slots, target)
     }
 
     /// Whether the call holds items which only this target understands.
@@ -151,43 +159,67 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Tokens of a target's usual answer.
+    pub(super) fn usual_output(&self, target: usize) -> Option<u64> {
+        self.health.usual_output(self.slots, target, self.lane, self.now)
+    }
+
+    /// The share of the prompt, in millionths, that a target's cache is believed to hold.
+    pub(super) fn cached(&self, target: usize) -> u32 {
+        self.health.cached(self.slots, target, self.shape.affinity, self.now)
+    }
+
+    /// How fast a target is.
+    pub(super) fn pace(&self, target: usize) -> Pace {
+        self.health.pace(self.slots, target, self.lane, self.now)
+    }
+
     /// What was learnt of a candidate.
     pub(super) fn score(&self, ranked: &mut Ranked, wanted: Wanted) {
-        let terms = self
-            .health
-            .terms(self.slots, ranked.target, self.lane, self.shape.affinity, wanted, self.now);
+        let (lane, affinity) = (self.lane, self.shape.affinity);
+        let terms = self.health.terms(self.slots, ranked.target, lane, affinity, wanted, self.now);
         ranked.score = Score {
-            first_content: terms.first_content,
-            per_token: terms.per_token,
+            first_content: terms.pace.first_content,
+            per_token: terms.pace.per_token,
             cached_ppm: terms.cached_ppm,
             in_flight: terms.in_flight,
             headroom_ppm: terms.headroom_ppm,
-            stale: terms.stale,
-            waited: terms.waited,
+            stale: terms.pace.stale,
+            waited: terms.pace.waited,
             usual: terms.output,
             ..ranked.score
         };
     }
 
     /// The rest of the score, once it is known how long the answer will be.
-    pub(super) fn expect(&self, ranked: &mut Ranked, output: u64) {
+    pub(super) fn expect(&self, ranked: &mut Ranked, usual: u64) {
         let facts = self.facts(ranked.target);
-        let most = facts.and_then(|facts| facts.max_output).map(u64::from);
-        let output = output.min(most.unwrap_or(u64::MAX)).min(self.shape.max_output.unwrap_or(u64::MAX));
+        ranked.score.output_tokens = self.output(facts, usual);
+        ranked.score.cost = self.cost(facts, ranked.score.output_tokens, ranked.score.cached_ppm);
+    }
+
+    /// Tokens of an answer that is usually so long: no more than the model gives and the caller takes.
+    pub(super) fn output(&self, facts: Option<&ModelFacts>, usual: u64) -> u64 {
+        let most = facts.and_then(|facts| facts.max_output).map_or(u64::MAX, u64::from);
+        usual.min(most).min(self.shape.max_output.unwrap_or(u64::MAX))
+    }
+
+    /// What the call is expected to cost; `None` = no price is known.
+    pub(super) fn cost(&self, facts: Option<&ModelFacts>, output: u64, cached_ppm: u32) -> Option<PicoUsd> {
+        let price = facts?.price.as_ref()?;
         let prompt = u64::from(self.shape.prompt_tokens);
-        let cached = prompt * u64::from(ranked.score.cached_ppm) / 1_000_000;
+        let cached = prompt * u64::from(cached_ppm) / 1_000_000;
         let usage = Usage {
             input: prompt.saturating_sub(cached),
             output,
             cached_read: cached,
             ..Usage::default()
         };
-        ranked.score.output_tokens = output;
-        ranked.score.cost = facts.and_then(|facts| facts.price.as_ref()).map(|price| price.of(&usage));
+        Some(price.of(&usage))
     }
 
     /// Why the call must not or cannot go to `target` at all; `too_small` = what is too small for it counts.
-    pub(super) fn unfit(&self, target: usize, too_small: bool) -> Option<Reason> {
+    fn unfit(&self, target: usize, facts: Option<&ModelFacts>, too_small: bool) -> Option<Reason> {
         if let Some(residency) = self.residency {
             let found = self.table.targets.get(target);
             let provider = found.and_then(|target| self.table.providers.get(target.provider));
@@ -195,7 +227,7 @@ impl<'a> Judge<'a> {
                 return Some(Reason::Residency);
             }
         }
-        let facts = self.facts(target)?;
+        let facts = facts?;
         let needs = self.shape.needs;
         let lacks = |needed: bool, known: Option<bool>| needed && known == Some(false);
         let less = |asked: u64, known: Option<u32>| too_small && known.is_some_and(|known| asked > u64::from(known));
@@ -214,7 +246,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn facts(&self, target: usize) -> Option<&ModelFacts> {
+    pub(super) fn facts(&self, target: usize) -> Option<&ModelFacts> {
         match &self.table.targets.get(target)?.model {
             TargetModel::Fixed { facts, .. } => Some(facts),
             TargetModel::AsAsked { facts } => facts.get(self.shape.model),

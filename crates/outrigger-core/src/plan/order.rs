@@ -3,6 +3,7 @@
 use super::{Ranked, Reason, Score, judge::Judge};
 use crate::{health::Wanted, seed, table::Balance};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Tokens of an answer where no target has told.
 const USUAL: u64 = 256;
@@ -11,55 +12,13 @@ const REFRESH: u64 = 20;
 /// Salts of what is drawn beside the order: none that a draw or a share uses.
 const SALT_REFRESH: u64 = 1 << 40;
 
-/// What of an order is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
-    /// Which comes first; the others stand anywhere.
-    First,
-    /// All of it.
-    All,
-}
-
 impl Judge<'_> {
-    /// The first of all, where that is clear without the rest: nothing is the matter with any candidate of the first priority.
-    pub(super) fn head(&self) -> Option<Ranked> {
-        let candidates = self.candidates();
-        let first = candidates.iter().map(|candidate| candidate.priority).min()?;
-        let group = || candidates.iter().enumerate().filter(|(_, candidate)| candidate.priority == first);
-        if self.balance() != Balance::Weighted {
-            let mut same = Vec::with_capacity(candidates.len());
-            for (at, candidate) in group() {
-                self.unfit(candidate.target, true).is_none().then_some(())?;
-                same.push(self.look(at, candidate));
-                same.last().filter(|one| one.reason == Reason::Kept)?;
-            }
-            self.arrange(&mut same, Extent::First, self.wanted());
-            same.truncate(1);
-            return same.pop();
-        }
-        // The same as arranging them, without making the list.
-        let (mut count, mut total) = (0, 0);
-        for (at, candidate) in group() {
-            self.calm(at, candidate).then_some(())?;
-            count += u64::from(candidate.weight > 0);
-            total += u64::from(candidate.weight);
-        }
-        let mut left = seed::below(self.seed, count, total);
-        let drawn = group().find(|(_, candidate)| {
-            let weight = u64::from(candidate.weight);
-            let here = left < weight;
-            left = left.saturating_sub(weight);
-            here
-        });
-        drawn.or_else(|| group().next()).map(|(at, candidate)| self.look(at, candidate))
-    }
-
     /// All of them in order, and those that are never tried. `wanted`: the terms of their scores.
     pub(super) fn all(&self, wanted: Wanted) -> (Vec<Ranked>, Vec<(usize, Reason)>) {
         let (mut ranked, dropped) = self.fitting();
         ranked.sort_by_key(|one| one.priority);
         for same in ranked.chunk_by_mut(|a, b| a.priority == b.priority) {
-            self.arrange(same, Extent::All, wanted);
+            self.arrange(same, wanted);
             stand_by(same);
         }
         ranked.sort_by_key(|one| one.reason.part());
@@ -78,32 +37,16 @@ impl Judge<'_> {
     }
 
     /// Puts those of one priority in order, whether they can serve or not.
-    fn arrange(&self, same: &mut [Ranked], extent: Extent, wanted: Wanted) {
+    fn arrange(&self, same: &mut [Ranked], wanted: Wanted) {
         self.score_all(same, wanted);
         keep_room(same);
         if self.balance() == Balance::Fastest {
             self.refresh(same);
         }
         let key = |one: &Ranked| self.key(one);
-        match extent {
-            Extent::All => {
-                same.sort_by_key(key);
-                for equals in same.chunk_by_mut(|a, b| key(a) == key(b)) {
-                    draw(equals, self.seed, usize::MAX);
-                }
-            }
-            Extent::First => {
-                let least = same.iter().map(key).min();
-                let mut count = 0;
-                for at in 0..same.len() {
-                    if same.get(at).map(key) == least {
-                        to_front(same.get_mut(count..).unwrap_or_default(), at - count);
-                        count += 1;
-                    }
-                }
-                // Two are all that are ever compared.
-                draw(same.get_mut(..count).unwrap_or_default(), self.seed, 2);
-            }
+        same.sort_by_key(key);
+        for equals in same.chunk_by_mut(|a, b| key(a) == key(b)) {
+            draw(equals, self.seed);
         }
         if self.balance() == Balance::LeastBusy {
             less_busy(same);
@@ -130,14 +73,11 @@ impl Judge<'_> {
         if wanted == Wanted::default() {
             return;
         }
-        let (mut told, mut sum) = (0u64, 0u64);
         for one in same.iter_mut() {
             self.score(one, wanted);
-            told += u64::from(one.score.usual.is_some());
-            sum = sum.saturating_add(one.score.usual.unwrap_or_default());
         }
         if wanted.cost || wanted.time {
-            let usual = sum.checked_div(told).unwrap_or(USUAL);
+            let usual = usual(same.iter().map(|one| one.score.usual));
             for one in same.iter_mut() {
                 self.expect(one, one.score.usual.unwrap_or(usual));
             }
@@ -147,35 +87,41 @@ impl Judge<'_> {
         }
         let kept = |one: &&Ranked| one.reason == Reason::Kept;
         let per_token = same.iter().filter(kept).filter_map(|one| one.score.per_token).min();
-        let time = |score: &Score| {
-            let each = score.per_token.or(per_token).unwrap_or_default();
-            let tokens = u32::try_from(score.output_tokens).unwrap_or(u32::MAX);
-            Some(score.first_content?.saturating_add(each.saturating_mul(tokens)))
-        };
-        let best = same
-            .iter()
-            .filter(kept)
-            .filter_map(|one| time(&one.score))
-            .min()
-            .unwrap_or_default();
+        let time = |score: &Score| time(score.first_content, score.per_token.or(per_token), score.output_tokens);
+        let best = same.iter().filter(kept).filter_map(|one| time(&one.score)).min();
         for one in same {
-            // Not known: as good as the best, until its first answers are overdue.
-            one.score.time = time(&one.score).or(Some(best.max(one.score.waited)));
+            one.score.time = time(&one.score).or(Some(best.unwrap_or_default().max(one.score.waited)));
         }
     }
 
     /// One call in [`REFRESH`] goes first to a target that has not been asked of late, however slow it was then.
     fn refresh(&self, same: &mut [Ranked]) {
-        let stale = |one: &Ranked| one.score.stale && one.weight > 0 && one.reason == Reason::Kept;
-        let count = same.iter().filter(|one| stale(one)).count() as u64;
-        if count == 0 || seed::below(self.seed, SALT_REFRESH, REFRESH) > 0 {
-            return;
-        }
-        let drawn = usize::try_from(seed::below(self.seed, SALT_REFRESH + 1, count)).unwrap_or(0);
-        if let Some(one) = same.iter_mut().filter(|one| stale(one)).nth(drawn) {
+        let stale = |one: &&mut Ranked| one.score.stale && one.weight > 0 && one.reason == Reason::Kept;
+        let drawn = refreshed(same.iter_mut().filter(stale).count(), self.seed);
+        if let Some(one) = drawn.and_then(|at| same.iter_mut().filter(stale).nth(at)) {
             one.score.refreshed = true;
         }
     }
+}
+
+/// Which of so many that have not been asked of late this call finds out about.
+pub(super) fn refreshed(count: usize, seed: u64) -> Option<usize> {
+    if count == 0 || seed::below(seed, SALT_REFRESH, REFRESH) > 0 {
+        return None;
+    }
+    usize::try_from(seed::below(seed, SALT_REFRESH + 1, count as u64)).ok()
+}
+
+/// Tokens of an answer as the targets of a priority usually give it.
+pub(super) fn usual(told: impl Iterator<Item = Option<u64>>) -> u64 {
+    let (count, sum) = told.flatten().fold((0, 0), |(count, sum): (u64, u64), tokens| (count + 1, sum.saturating_add(tokens)));
+    sum.checked_div(count).unwrap_or(USUAL)
+}
+
+/// How long an answer of so many tokens is expected to take.
+pub(super) fn time(first_content: Option<Duration>, per_token: Option<Duration>, tokens: u64) -> Option<Duration> {
+    let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+    Some(first_content?.saturating_add(per_token.unwrap_or_default().saturating_mul(tokens)))
 }
 
 fn to_front(same: &mut [Ranked], at: usize) {
@@ -211,29 +157,29 @@ fn keep_room(same: &mut [Ranked]) {
     }
 }
 
-/// Draws one after another without putting back, up to `most`, so that those who cannot serve leave the shares among the others as they
-/// are.
-fn draw(mut rest: &mut [Ranked], seed: u64, most: usize) {
-    for _ in 0..most {
-        if rest.is_empty() {
-            return;
-        }
-        let total = rest.iter().map(|one| u64::from(one.weight)).sum();
-        let mut left = seed::below(seed, rest.len() as u64, total);
-        let drawn = rest.iter().position(|one| {
-            let weight = u64::from(one.weight);
-            let here = left < weight;
-            left = left.saturating_sub(weight);
-            here
-        });
-        // Nothing is drawn where all that is left has no weight.
-        let Some(head) = drawn.and_then(|at| rest.get_mut(..=at)) else {
-            return;
-        };
-        head.rotate_right(1);
+/// Draws one after another without putting back, so that those who cannot serve leave the shares among the others as they are.
+fn draw(mut rest: &mut [Ranked], seed: u64) {
+    // Nothing is drawn where all that is left has no weight.
+    while let Some(at) = drawn(rest.iter().map(|one| one.weight), seed) {
+        to_front(rest, at);
         let Some((_, tail)) = rest.split_first_mut() else { return };
         rest = tail;
     }
+}
+
+/// Draws one of so many by its weight.
+pub(super) fn drawn(weights: impl Iterator<Item = u32> + Clone, seed: u64) -> Option<usize> {
+    let (mut count, mut total) = (0, 0);
+    for weight in weights.clone() {
+        count += u64::from(weight > 0);
+        total += u64::from(weight);
+    }
+    let mut left = seed::below(seed, count, total);
+    weights.map(u64::from).position(|weight| {
+        let here = left < weight;
+        left = left.saturating_sub(weight);
+        here
+    })
 }
 
 fn stand_by(same: &mut [Ranked]) {
