@@ -1,8 +1,7 @@
 //! What it costs to rank a call's candidates, with everything learnt that can be: `cargo bench -p outrigger-core`.
 //!
-//! `plan` must stay within 1 µs for ten targets that share by weight or follow each other, and within 10 µs for sixteen with twelve keys
-//! each, however they share. `whole` also ranks those that a call without trouble never needs; `call` is all that such a call pays: plan,
-//! first attempt, its end.
+//! `plan` must stay within 1 µs for ten targets and within 10 µs for sixteen with twelve keys each, however they share. `whole` also ranks
+//! those that a call without trouble never needs; `call` is all that such a call pays: plan, first attempt, its end.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use outrigger_core::{

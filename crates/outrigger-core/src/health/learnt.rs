@@ -81,8 +81,6 @@ impl Wanted {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) pace: Pace,
-    /// Tokens of a usual answer.
-    pub(crate) output: Option<u64>,
     pub(crate) in_flight: u32,
     /// The share of the prompt, in millionths, that its cache is believed to hold.
     pub(crate) cached_ppm: u32,
@@ -101,6 +99,8 @@ pub(crate) struct Pace {
     pub(crate) stale: bool,
     /// How long the oldest attempt in flight has waited.
     pub(crate) waited: Duration,
+    /// Tokens of a usual answer.
+    pub(crate) output: Option<u64>,
 }
 
 impl Health {
@@ -144,18 +144,19 @@ impl Health {
         if wanted.cost {
             terms.cached_ppm = self.cached(slots, target, affinity, now);
         }
-        if wanted.cost || wanted.time {
-            terms.output = self.usual_output(slots, target, lane, now);
-        }
         if wanted.time {
             terms.pace = self.pace(slots, target, lane, now);
+        } else if wanted.cost {
+            terms.pace.output = self.usual_output(slots, target, lane, now);
         }
         terms
     }
 
     /// The share of the prompt, in millionths, that a target's cache is believed to hold.
     pub(crate) fn cached(&self, slots: &Slots, target: usize, affinity: Option<Affinity>, now: Tick) -> u32 {
-        let (Some(affinity), Some(span)) = (affinity, slots.span(target)) else { return 0 };
+        let (Some(affinity), Some(span)) = (affinity, slots.span(target)) else {
+            return 0;
+        };
         self.memory.cached(affinity.key, span.site, now)
     }
 
@@ -166,7 +167,9 @@ impl Health {
 
     /// How fast a target is.
     pub(crate) fn pace(&self, slots: &Slots, target: usize, lane: usize, now: Tick) -> Pace {
-        let Some(lane) = self.lane(slots, target, lane) else { return Pace::default() };
+        let Some(lane) = self.lane(slots, target, lane) else {
+            return Pace::default();
+        };
         let first = lane.first.pace(now);
         let waited = lane.waited(now);
         Pace {
@@ -174,6 +177,7 @@ impl Health {
             per_token: lane.per_token.pace(now).map(|(median, _)| median),
             stale: first.map_or(waited > VAIN, |(_, of_late)| !of_late),
             waited,
+            output: lane.output.get(now),
         }
     }
 

@@ -132,7 +132,7 @@ impl Health {
                 stream,
                 first_content: terms.pace.first_content,
                 per_token: terms.pace.per_token,
-                output: terms.output,
+                output: terms.pace.output,
             }
         });
         let known = |kind: &KindView| kind.first_content.is_some() || kind.per_token.is_some() || kind.output.is_some();

@@ -59,11 +59,11 @@ impl Judge<'_> {
         if let Some(drawn) = refreshed(stale().count(), self.seed) {
             return stale().nth(drawn).map(|(one, _)| one);
         }
-        let usual = usual(group.clone().map(|(_, one)| self.usual_output(one.target)));
+        let usual = usual(paces.iter().map(|pace| pace.output));
         let per_token = paces.iter().filter_map(|pace| pace.per_token).min();
         let mut times = Vec::with_capacity(paces.len());
         times.extend(group.clone().zip(&paces).map(|((_, one), pace)| {
-            let output = self.output(self.facts(one.target), self.usual_output(one.target).unwrap_or(usual));
+            let output = self.output(self.facts(one.target), pace.output.unwrap_or(usual));
             time(pace.first_content, pace.per_token.or(per_token), output)
         }));
         let best = times.iter().flatten().min().copied().unwrap_or_default();
@@ -72,7 +72,11 @@ impl Judge<'_> {
     }
 
     /// Of those with the least value one by weight; who has no weight comes behind all who have.
-    fn least<'a, V: Ord>(&self, group: impl Iterator<Item = Listed<'a>> + Clone, mut value: impl FnMut(&Candidate) -> V) -> Option<Listed<'a>> {
+    fn least<'a, V: Ord>(
+        &self,
+        group: impl Iterator<Item = Listed<'a>> + Clone,
+        mut value: impl FnMut(&Candidate) -> V,
+    ) -> Option<Listed<'a>> {
         let mut values = Vec::with_capacity(self.candidates().len());
         values.extend(group.clone().map(|(_, one)| (one.weight == 0, value(one))));
         let least = values.iter().min()?;

@@ -186,7 +186,7 @@ impl<'a> Judge<'a> {
             headroom_ppm: terms.headroom_ppm,
             stale: terms.pace.stale,
             waited: terms.pace.waited,
-            usual: terms.output,
+            usual: terms.pace.output,
             ..ranked.score
         };
     }

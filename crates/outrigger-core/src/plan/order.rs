@@ -114,7 +114,9 @@ pub(super) fn refreshed(count: usize, seed: u64) -> Option<usize> {
 
 /// Tokens of an answer as the targets of a priority usually give it.
 pub(super) fn usual(told: impl Iterator<Item = Option<u64>>) -> u64 {
-    let (count, sum) = told.flatten().fold((0, 0), |(count, sum): (u64, u64), tokens| (count + 1, sum.saturating_add(tokens)));
+    let (count, sum) = told
+        .flatten()
+        .fold((0, 0), |(count, sum): (u64, u64), tokens| (count + 1, sum.saturating_add(tokens)));
     sum.checked_div(count).unwrap_or(USUAL)
 }
 
