@@ -1,7 +1,7 @@
 //! What the process is told by its flags and its environment, read once.
 
-use crate::{inject::SidecarSettings, lease::LeaseSettings, verify::Cidr, webhook::WebhookSettings};
-use clap::{Args, Parser};
+use crate::{inject::SidecarSettings, installation::TestArguments, lease::LeaseSettings, verify::Cidr, webhook::WebhookSettings};
+use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Outrigger's controller: compiles ModelRoutes and ProviderKeys into one snapshot for each namespace.
@@ -42,6 +42,16 @@ pub struct Arguments {
     /// Write the ports as JSON into this file once they are open.
     #[arg(long, value_name = "FILE")]
     pub ports_file: Option<PathBuf>,
+    /// What to do instead of all that.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the binary does beside being the controller.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See whether an installation works: a replica leads, and pods get their sidecar. Flags for the Lease and the API server come before it.
+    Test(TestArguments),
 }
 
 /// The webhook's part.
@@ -148,6 +158,6 @@ impl WebhookArguments {
     }
 }
 
-fn time(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn time(text: &str) -> Result<Duration, &'static str> {
     outrigger_core::parse_duration(text).ok_or("write a time such as 10s")
 }

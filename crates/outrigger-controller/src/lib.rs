@@ -18,6 +18,7 @@ mod controller;
 pub mod desired;
 mod gather;
 mod inject;
+pub mod installation;
 mod lease;
 mod metrics;
 mod moment;
@@ -29,7 +30,7 @@ mod tell;
 mod verify;
 mod webhook;
 
-pub use config::{Arguments, Settings, WebhookArguments};
+pub use config::{Arguments, Command, Settings, WebhookArguments};
 pub use controller::{Controller, Side};
 pub use inject::SidecarSettings;
 pub use lease::LeaseSettings;

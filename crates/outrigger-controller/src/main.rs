@@ -6,7 +6,10 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use outrigger_controller::{Arguments, Controller};
+use outrigger_controller::{
+    Arguments, Command, Controller,
+    installation::{self, TestArguments},
+};
 use outrigger_runtime::{Clock, Drain, Listeners, Metrics, logs, signals::Signals};
 use std::{net::SocketAddr, path::Path, process::ExitCode, thread, time::Duration};
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +19,9 @@ const GRACE: Duration = Duration::from_secs(8);
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(Command::Test(test)) = &arguments.command {
+        return examine(&arguments, test);
+    }
     let format = if arguments.log_json {
         logs::Format::Json
     } else {
@@ -63,6 +69,19 @@ fn main() -> anyhow::Result<ExitCode> {
         anyhow::Ok(())
     })?;
     side.join().map_err(|_| anyhow::anyhow!("the side thread panicked"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is well, or fails with what is not.
+#[expect(clippy::print_stdout, reason = "whoever runs a test reads what it prints")]
+fn examine(arguments: &Arguments, test: &TestArguments) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let config = runtime.block_on(config(arguments.kubeconfig.as_deref()))?;
+    let client = client(&runtime, config)?;
+    let lease = arguments.settings().lease;
+    for word in runtime.block_on(installation::test(&client, &lease, test, Clock::start()))? {
+        println!("{word}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

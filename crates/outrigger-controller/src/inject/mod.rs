@@ -14,11 +14,11 @@ mod env;
 mod review;
 mod survey;
 
+pub(crate) use container::CONTAINER;
 pub(crate) use review::{Answer, Entry, Facts, answer};
 pub(crate) use survey::{Problem, survey};
 
 use annotations::Wishes;
-use container::CONTAINER;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
