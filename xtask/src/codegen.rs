@@ -1,5 +1,6 @@
 //! `cargo xtask codegen`: what is derived from the schema and kept in the tree, so that it can be read, reviewed and installed without a
-//! build: the custom resource definitions as a chart and as one file, and the reference of every field.
+//! build: the custom resource definitions as a chart and as one file, the reference of every field, and the controller's chart as plain
+//! manifests. These take Helm, so that the checks that run everywhere leave them to the cluster tests.
 //!
 //! It must never write anywhere else, and with `--check` nowhere at all.
 
@@ -8,6 +9,7 @@ mod yaml;
 
 use crate::workspace;
 use anyhow::{Context, Result};
+use outrigger_cluster::{PLAIN, plain_manifests};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -40,12 +42,17 @@ struct Difference {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = workspace::root();
-    if args.check {
-        let report = report(&root)?;
-        println!("{}", report.as_deref().unwrap_or("codegen: everything is up to date"));
-        return Ok(ExitCode::from(u8::from(report.is_some())));
+    let mut found = differences(&root)?;
+    let manifests = plain_manifests().with_context(|| format!("{PLAIN} cannot be looked after"));
+    if let Ok(text) = &manifests {
+        found.extend(difference(&root, Path::new(PLAIN), text));
     }
-    for Difference { path, wanted } in differences(&root)? {
+    if args.check {
+        let report = lines(&found);
+        println!("{}", report.as_deref().unwrap_or("codegen: nothing is out of date"));
+        return manifests.map(|_| ExitCode::from(u8::from(report.is_some())));
+    }
+    for Difference { path, wanted } in found {
         let file = root.join(&path);
         if let Some(text) = wanted {
             fs::create_dir_all(file.parent().context("a file lies in a folder")?)?;
@@ -56,33 +63,37 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             println!("removed {}", path.display());
         }
     }
-    Ok(ExitCode::SUCCESS)
+    manifests.map(|_| ExitCode::SUCCESS)
 }
 
-/// What is out of date, or nothing where all is well.
+/// What is out of date of all that needs no Helm, or nothing where all is well.
 pub(crate) fn report(root: &Path) -> Result<Option<String>> {
-    let found = differences(root)?;
+    Ok(lines(&differences(root)?))
+}
+
+fn lines(found: &[Difference]) -> Option<String> {
     let lines = found.iter().map(|difference| {
         let what = match difference.wanted {
-            Some(_) => "does not say what the types say",
+            Some(_) => "does not say what it is written from",
             None => "is left over",
         };
         format!("{}: {what}\n    run `cargo xtask codegen`", difference.path.display())
     });
-    Ok((!found.is_empty()).then(|| lines.collect::<Vec<_>>().join("\n")))
+    (!found.is_empty()).then(|| lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn difference(root: &Path, path: &Path, wanted: &str) -> Option<Difference> {
+    let there = fs::read_to_string(root.join(path)).ok();
+    (there.as_deref() != Some(wanted)).then(|| Difference {
+        path: path.to_path_buf(),
+        wanted: Some(wanted.to_owned()),
+    })
 }
 
 fn differences(root: &Path) -> Result<Vec<Difference>> {
     let wanted = files()?;
-    let mut found = Vec::new();
-    for (path, text) in &wanted {
-        if fs::read_to_string(root.join(path)).ok().as_ref() != Some(text) {
-            found.push(Difference {
-                path: path.clone(),
-                wanted: Some(text.clone()),
-            });
-        }
-    }
+    let changed = wanted.iter().filter_map(|(path, text)| difference(root, path, text));
+    let mut found: Vec<Difference> = changed.collect();
     for folder in [CHART.to_owned(), format!("{CHART}/templates")] {
         // Where there is no folder yet, nothing is left over.
         for entry in fs::read_dir(root.join(&folder)).into_iter().flatten() {
@@ -96,7 +107,7 @@ fn differences(root: &Path) -> Result<Vec<Difference>> {
     Ok(found)
 }
 
-/// Every file that is generated, by its path from the top folder.
+/// Every file that is generated from the types, by its path from the top folder.
 fn files() -> Result<BTreeMap<PathBuf, String>> {
     let crds: Vec<Value> = outrigger_config::crds()
         .iter()

@@ -39,7 +39,7 @@ enum Command {
     E2e,
     /// A Kubernetes cluster on this host, started and ended.
     Cluster(cluster::Args),
-    /// Write the charts' definitions and the reference of every field, from the types.
+    /// Write the charts' definitions and the reference of every field, from the types, and plain manifests from the chart.
     Codegen(codegen::Args),
     /// Pack the images of the controller and of the sidecar, without a container engine.
     Image(image::Args),

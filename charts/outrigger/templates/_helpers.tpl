@@ -13,6 +13,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* Labels of what `helm test` runs: never those that select the controller's pods. */}}
+{{- define "outrigger.test-labels" -}}
+app.kubernetes.io/name: outrigger-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/part-of: outrigger
+{{- end }}
+
+{{/* What makes an object a part of `helm test` that leaves with it: its place in the order. What has failed stays to be looked at. */}}
+{{- define "outrigger.test-hook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
 {{/* An image with the registry, and its digest before its tag: a list of the root and the image's values. */}}
 {{- define "outrigger.image" -}}
 {{- $root := first . -}}

@@ -152,6 +152,19 @@ impl Programs {
         MODULES.iter().try_for_each(Module::check)
     }
 
+    /// Helm alone, where it is; nothing is built.
+    ///
+    /// # Errors
+    /// It is not there; the message says how to get it.
+    pub fn find_helm() -> Result<PathBuf> {
+        let [.., module] = &MODULES;
+        let pinned = module.read()?;
+        let home = cache().map(|cache| cache.join(pinned.label()));
+        let why = "`cargo xtask cluster build` builds it, which takes Go; or put one of that minor version on the PATH";
+        let found = pinned.find("helm", home.as_deref());
+        found.with_context(|| format!("no helm {}: {why}", pinned.version))
+    }
+
     /// The same for what a node needs besides.
     pub(crate) fn check_node() -> Result<(), Unavailable> {
         NODE.check()

@@ -73,6 +73,18 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A binary of ours, which is built beside the tests.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.parent().and_then(|deps| deps.parent()).unwrap().join(name);
+    assert!(
+        binary.exists(),
+        "{} is not built: run `cargo build -p {name}` first, or `cargo xtask test cluster`",
+        binary.display()
+    );
+    binary
+}
+
 /// A controller process; ends with its handle.
 pub struct Controller {
     child: Child,
@@ -96,16 +108,9 @@ impl Controller {
 
     /// One with these flags.
     pub fn start_with(cluster: &Cluster, identity: &str, flags: &[&str]) -> Self {
-        let test = std::env::current_exe().unwrap();
-        let binary = test.parent().and_then(|deps| deps.parent()).unwrap().join("outrigger-controller");
-        assert!(
-            binary.exists(),
-            "{} is not built: run `cargo build -p outrigger-controller` first, or `cargo xtask test cluster`",
-            binary.display()
-        );
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(binary)
+        let child = Command::new(binary("outrigger-controller"))
             .arg("--kubeconfig")
             .arg(cluster.kubeconfig_for("outrigger-system", "outrigger-controller").unwrap())
             .arg("--ports-file")

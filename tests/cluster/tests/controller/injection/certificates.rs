@@ -49,10 +49,7 @@ fn a_certificate_is_renewed_and_no_pod_is_refused() {
 fn a_certificate_of_ones_own_is_read_again_and_one_that_has_ended_is_refused_with_that_word() {
     let cluster = start();
     namespace(&cluster, "plain", &json!({}));
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let authority = authority();
     let folder = tempfile::tempdir().unwrap();
     issue(&authority, folder.path(), 2_020);
     let controller = reviewer(&cluster, "one", &["--webhook-certificate", folder.path().to_str().unwrap()]);
@@ -68,8 +65,16 @@ fn a_certificate_of_ones_own_is_read_again_and_one_that_has_ended_is_refused_wit
     in_force(&cluster, "plain");
 }
 
+/// Somebody who signs certificates.
+pub(super) fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
 /// A certificate until that year.
-fn issue(authority: &CertifiedIssuer<'_, KeyPair>, folder: &Path, until: i32) {
+pub(super) fn issue(authority: &CertifiedIssuer<'_, KeyPair>, folder: &Path, until: i32) {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     params.not_after = date_time_ymd(until, 1, 1);
     let key = KeyPair::generate().unwrap();

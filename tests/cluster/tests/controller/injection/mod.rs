@@ -1,6 +1,7 @@
 //! Pods as an API server makes them: asked for by people, by Jobs, by CronJobs and by Deployments, with the webhook of a controller process.
 
 mod certificates;
+mod installation;
 mod matrix;
 mod second;
 
@@ -23,7 +24,7 @@ fn start() -> Cluster {
 }
 
 /// A controller that answers reviews.
-fn reviewer(cluster: &Cluster, identity: &str, more: &[&str]) -> Controller {
+pub fn reviewer(cluster: &Cluster, identity: &str, more: &[&str]) -> Controller {
     let own = [
         "--webhook",
         "127.0.0.1:0",
@@ -56,7 +57,7 @@ fn configure(cluster: &Cluster, port: u16, more: &[&str]) {
 }
 
 /// A namespace with these labels, in which pods can be made.
-fn namespace(cluster: &Cluster, name: &str, labels: &Value) {
+pub fn namespace(cluster: &Cluster, name: &str, labels: &Value) {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
     cluster.apply(&namespace.to_string()).unwrap();
     let get = ["get", "serviceaccount/default", "configmap/kube-root-ca.crt", "-n", name];
@@ -64,7 +65,7 @@ fn namespace(cluster: &Cluster, name: &str, labels: &Value) {
 }
 
 /// What the API server made of a pod, and the warnings; or its refusal.
-fn ask(cluster: &Cluster, namespace: &str, pod: &Value) -> Result<(Value, String), String> {
+pub fn ask(cluster: &Cluster, namespace: &str, pod: &Value) -> Result<(Value, String), String> {
     create(cluster, namespace, pod, &["--dry-run=server"])
 }
 
@@ -88,7 +89,7 @@ fn create(cluster: &Cluster, namespace: &str, pod: &Value, more: &[&str]) -> Res
 }
 
 /// A pod of one container that asks for the sidecar.
-fn asking(name: &str) -> Value {
+pub fn asking(name: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -98,7 +99,7 @@ fn asking(name: &str) -> Value {
 }
 
 /// Waits until the API server asks the webhook and trusts it.
-fn in_force(cluster: &Cluster, namespace: &str) {
+pub fn in_force(cluster: &Cluster, namespace: &str) {
     let mut last = String::new();
     until("the webhook is asked", || match ask(cluster, namespace, &asking("probe")) {
         Ok((pod, _)) => has_sidecar(&pod).then_some(()),
@@ -112,7 +113,7 @@ fn in_force(cluster: &Cluster, namespace: &str) {
     });
 }
 
-fn has_sidecar(pod: &Value) -> bool {
+pub fn has_sidecar(pod: &Value) -> bool {
     let init = pod["spec"]["initContainers"].as_array();
     let named = |list: Option<&Vec<Value>>| list.into_iter().flatten().filter(|each| each["name"] == "outrigger").count();
     let there = named(init);

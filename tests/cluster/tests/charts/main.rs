@@ -7,6 +7,8 @@
     reason = "a test panics where it fails"
 )]
 
+mod parts;
+
 use outrigger_cluster::{Cluster, run, run_with_input, shared};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,11 @@ fn helm(arguments: &[&str], chart_name: &str, more: &[&str]) -> Result<String, S
     let mut command = shared().helm();
     command.args(arguments).arg(chart(chart_name)).args(more);
     run(&mut command).map_err(|error| error.to_string())
+}
+
+/// The controller's chart in a namespace, with these values.
+fn helm_with(set: &str, namespace: &str) -> String {
+    helm(&["template", "outrigger"], "outrigger", &["--namespace", namespace, "--set", set]).unwrap()
 }
 
 #[test]
@@ -70,7 +77,7 @@ fn every_value_has_an_effect_and_a_typo_is_refused() {
     assert!(
         !render("serviceAccount.create=false")
             .unwrap()
-            .contains("kind: ServiceAccount\nmetadata")
+            .contains("kind: ServiceAccount\nmetadata:\n  name: outrigger-controller")
     );
     for typo in [
         "replica=3",
