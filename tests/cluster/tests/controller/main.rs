@@ -16,6 +16,7 @@ mod fleet;
 mod injection;
 mod rig;
 mod together;
+mod upgrade;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use outrigger_cluster::{Cluster, Options, run};
