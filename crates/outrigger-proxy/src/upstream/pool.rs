@@ -210,6 +210,8 @@ pub(super) struct Connection<B> {
     bell: Arc<Bell>,
     /// The bell, as the driver rings it.
     rope: Waker,
+    /// The driver waits, and nothing but a ring can give it more to do.
+    settled: bool,
     heard: Arc<AtomicBool>,
 }
 
@@ -231,16 +233,28 @@ impl<B> Connection<B> {
 
     /// Moves what can be moved while nobody waits for it: so an idle connection learns that it was closed.
     fn rest(&mut self) {
+        self.settled = false;
         step(&mut self.driver, Waker::noop());
     }
 
     /// Moves the connection until `wanted`, which it alone can bring about, is there. `None` = it has ended without.
     ///
-    /// What `wanted` waits for happens in here, so nothing has to wake it: it is polled deaf.
+    /// What `wanted` waits for happens in here, so nothing has to wake it: it is polled deaf. It is asked again more often than anything can
+    /// have happened: each time that hyper has written a piece of an answer it asks for the next one twice.
     pub(super) fn drive<T>(&mut self, cx: &mut Context<'_>, mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<Option<T>> {
-        let Self { driver, bell, rope, .. } = self;
+        let Self {
+            driver,
+            bell,
+            rope,
+            settled,
+            ..
+        } = self;
         let mut deaf = Context::from_waker(Waker::noop());
         bell.rings_for(cx.waker());
+        if *settled && !bell.rang() {
+            return Poll::Pending;
+        }
+        *settled = false;
         for _ in 0..ROUNDS {
             let hushed = bell.hush();
             if let Poll::Ready(wanted) = wanted(&mut deaf) {
@@ -254,6 +268,7 @@ impl<B> Connection<B> {
                 return Poll::Ready(None);
             }
             if !hushed.rang() {
+                *settled = true;
                 return Poll::Pending;
             }
         }
@@ -290,6 +305,7 @@ impl<B: RequestBody> Connection<B> {
             driver: Some(Box::pin(async move { drop(connection.with_upgrades().await) })),
             rope: Waker::from(bell.clone()),
             bell,
+            settled: false,
             heard,
         })
     }
@@ -297,6 +313,7 @@ impl<B: RequestBody> Connection<B> {
     /// Hands a request over to be written. What comes back waits for its answer, and is to be moved by [`answer`](Self::answer).
     pub(super) fn post(&mut self, request: Request<B>) -> impl Future<Output = Answered<B>> + use<B> {
         self.heard.store(false, Ordering::Relaxed);
+        self.settled = false;
         let _hushed = self.bell.hush();
         // Not under the scheduler's budget: who is out of it would be woken, and this is polled deaf.
         tokio::task::coop::unconstrained(self.send.try_send_request(request))
@@ -337,7 +354,7 @@ const RINGS: u8 = 0;
 const HUSHED: u8 = 1;
 const RANG: u8 = 2;
 
-/// A bell that only notes; dropped, it rings again.
+/// A bell that only notes; dropped, it rings again, unless it has noted something that nobody has asked about.
 struct Hushed<'a>(&'a Bell);
 
 impl Bell {
@@ -351,6 +368,11 @@ impl Bell {
     /// Nobody waits for an idle connection, and whoever did last must not be kept by it.
     fn rings_for_nobody(&self) {
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether it has rung, and woken somebody, since it was hushed last.
+    fn rang(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == RANG
     }
 
     fn hush(&self) -> Hushed<'_> {
@@ -368,7 +390,7 @@ impl Hushed<'_> {
 
 impl Drop for Hushed<'_> {
     fn drop(&mut self) {
-        self.0.state.store(RINGS, Ordering::SeqCst);
+        let _ = self.0.state.compare_exchange(HUSHED, RINGS, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
 
@@ -378,11 +400,53 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // From another thread a ring may come at any time: it is noted before `rang` asks, or it wakes.
-        if self.state.compare_exchange(HUSHED, RANG, Ordering::SeqCst, Ordering::SeqCst) == Err(RINGS)
+        // From another thread a ring may come at any time: it is noted before `rang` asks, or it wakes. Whom it has woken it need not wake
+        // again: he has not looked yet.
+        if self.state.swap(RANG, Ordering::SeqCst) == RINGS
             && let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner)
         {
             task.wake_by_ref();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_bell_wakes_once_and_keeps_what_rang_until_it_is_asked() {
+        let (bell, task) = (Arc::new(Bell::default()), Arc::new(Count::default()));
+        let rope = Waker::from(bell.clone());
+        let woken = || task.0.load(Ordering::Relaxed);
+        bell.rings_for(&Waker::from(task.clone()));
+        assert!(!bell.rang());
+        rope.wake_by_ref();
+        rope.wake_by_ref();
+        assert_eq!((bell.rang(), woken()), (true, 1));
+        // Whoever hushes it looks for himself: only what rings from then on counts.
+        assert!(!bell.hush().rang());
+        let hushed = bell.hush();
+        rope.wake_by_ref();
+        assert!(hushed.rang());
+        assert_eq!((bell.rang(), woken()), (false, 1));
+        // Noted and not asked about: it stays known, and rings for the next one that waits.
+        let hushed = bell.hush();
+        rope.wake_by_ref();
+        drop(hushed);
+        assert_eq!((bell.rang(), woken()), (true, 1));
+        drop(bell.hush());
+        rope.wake_by_ref();
+        assert_eq!(woken(), 2);
     }
 }
