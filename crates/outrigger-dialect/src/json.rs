@@ -3,7 +3,7 @@
 //! the text in full: a bad number or a bad escape deep inside passes. It must never panic or slice outside of what it was given.
 
 use core::ops::Range;
-use memchr::{memchr, memmem::Finder};
+use memchr::{memchr, memchr_iter, memmem::Finder};
 use std::borrow::Cow;
 
 /// Deepest nesting of objects and arrays that is read: as many levels as [`Reader::skip`] has bits to remember their kinds.
@@ -307,15 +307,11 @@ impl<'a> Reader<'a> {
 
 /// Cuts what follows an opening quote into the string's contents and what comes behind its closing quote.
 pub(crate) fn string_end(body: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut from = 0;
-    loop {
-        let quote = from + memchr(b'"', body.get(from..)?)?;
+    memchr_iter(b'"', body).find_map(|quote| {
         let (contents, rest) = body.split_at_checked(quote)?;
-        if contents.last() != Some(&b'\\') || trailing_backslashes(contents).is_multiple_of(2) {
-            return Some((contents, rest.get(1..)?));
-        }
-        from = quote + 1;
-    }
+        let ends = contents.last() != Some(&b'\\') || trailing_backslashes(contents).is_multiple_of(2);
+        ends.then_some((contents, rest.get(1..)?))
+    })
 }
 
 /// The place of the first quote among eight bytes; 8 = none.

@@ -153,10 +153,25 @@ impl Sketch {
     }
 }
 
+/// Where a text is long enough for a part of it to stand for all.
+const LONG: usize = 16 << 10;
+
+/// How many backslashes there are; in a long text as many as every eighth KiB of it lets expect.
+fn backslashes(raw: &[u8]) -> usize {
+    if raw.len() < LONG {
+        return memchr_iter(b'\\', raw).count();
+    }
+    let parts = raw.chunks(1 << 10).step_by(8);
+    let (seen, found) = parts.fold((0, 0), |(seen, found), part| {
+        (seen + part.len(), found + memchr_iter(b'\\', part).count())
+    });
+    found.saturating_mul(raw.len()) / seen.max(1)
+}
+
 /// Bytes of a string once its escapes are resolved. Where escapes are rare they are taken for the two-character kind; where they are
 /// dense, as in a text of which every character is `\u1234`, each is looked at.
 fn text_bytes(raw: &[u8]) -> u64 {
-    let backslashes = memchr_iter(b'\\', raw).count();
+    let backslashes = backslashes(raw);
     if backslashes * 8 < raw.len() {
         return (raw.len() - backslashes) as u64;
     }
@@ -216,6 +231,21 @@ mod tests {
             ),
             150
         );
+    }
+
+    #[test]
+    fn a_part_of_a_long_text_stands_for_the_whole() {
+        for line in [
+            r"plain text",
+            r"a line of a file\n",
+            r#"\"key\": \"value\", "#,
+            r"tab\tand\\\\path\n",
+        ] {
+            let raw = line.repeat(200_000 / line.len());
+            let exact = serde_json::from_str::<String>(&format!("\"{raw}\"")).unwrap().len() as u64;
+            let estimate = text_bytes(raw.as_bytes());
+            assert!(estimate.abs_diff(exact) <= exact / 200, "{line}: {estimate} for {exact}");
+        }
     }
 
     #[test]
