@@ -30,6 +30,14 @@ impl Outgoing {
     pub(crate) fn of(slices: Vec<Bytes>) -> Self {
         Self::Slices(Some(Pieces::of(slices.into())).filter(Pieces::has_remaining))
     }
+
+    /// Its bytes as far as they are known.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Slices(slices) => slices.as_ref().map_or(0, |pieces| pieces.left as u64),
+            Self::Opaque(incoming) => incoming.size_hint().lower(),
+        }
+    }
 }
 
 impl fmt::Debug for Outgoing {
@@ -62,7 +70,7 @@ impl Body for Outgoing {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Slices(slices) => SizeHint::with_exact(slices.as_ref().map_or(0, |pieces| pieces.left as u64)),
+            Self::Slices(_) => SizeHint::with_exact(self.length()),
             Self::Opaque(incoming) => incoming.size_hint(),
         }
     }

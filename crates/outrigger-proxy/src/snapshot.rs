@@ -44,7 +44,7 @@ pub(crate) struct ProviderHandle {
     uris: [Option<Uri>; Api::ALL.len()],
     /// Headers of every request, from the object.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// The heads of a unary call and of one for a stream, but for what depends on the call.
+    /// The heads of a unary call and of one for a stream, with a place for each value that depends on the call.
     heads: [HeaderMap; 2],
     /// The client's headers that go on to it.
     pub(crate) forwarded: Vec<HeaderName>,
@@ -231,7 +231,6 @@ impl ProviderHandle {
         let destination = upstreams
             .destination(&provider.origin, provider.ca_pem.as_deref())
             .map_err(|error| unusable(error.to_string()))?;
-        let heads = ["application/json", "text/event-stream"].map(|accept| head(&extra, destination.host(), accept));
         let forwarded = headers::forwarded(provider.dialect).iter().copied().map(HeaderName::from_static);
         // What the object sets wins.
         let forwarded = forwarded.filter(|name| !extra.iter().any(|(own, _)| own == name)).collect();
@@ -241,6 +240,14 @@ impl ProviderHandle {
                 auth.push(secrets.get(&key.id).and_then(|secret| authorization(provider.dialect, secret)));
             }
         }
+        let auth_name = HeaderName::from_static(headers::authorize(provider.dialect, "").0);
+        let heads = ["application/json", "text/event-stream"].map(|accept| {
+            let mut head = head(&extra, destination.host(), accept);
+            if !auth.is_empty() {
+                head.insert(&auth_name, PLACE);
+            }
+            head
+        });
         Ok(Self {
             label: provider.label.as_str().into(),
             shown: header_value(provider.label.clone()),
@@ -253,17 +260,23 @@ impl ProviderHandle {
             headers: extra,
             heads,
             forwarded,
-            auth_name: HeaderName::from_static(headers::authorize(provider.dialect, "").0),
+            auth_name,
             key_names: provider.ring.iter().map(|key| key.name.as_str().into()).collect(),
             auth,
         })
     }
 
-    /// The head of a call, to be completed.
-    pub(crate) fn head(&self, stream: bool) -> HeaderMap {
+    /// The head of a call with a body of `length` bytes and the ring's key number `key`. Every value has its place already: one more
+    /// would have the map grow.
+    pub(crate) fn head(&self, stream: bool, key: Option<usize>, length: u64) -> HeaderMap {
         let [unary, streamed] = &self.heads;
         let mut head = if stream { streamed.clone() } else { unary.clone() };
-        head.reserve(4);
+        head.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        if let Some(Some(value)) = key.and_then(|key| self.auth.get(key)) {
+            head.insert(&self.auth_name, value.clone());
+        } else if !self.auth.is_empty() {
+            head.remove(&self.auth_name);
+        }
         head
     }
 
@@ -272,6 +285,9 @@ impl ProviderHandle {
         self.uris.get(api.index()).and_then(Option::as_ref)
     }
 }
+
+/// Stands where a call's own value comes.
+const PLACE: HeaderValue = HeaderValue::from_static("");
 
 /// What every call to a provider says, `own` being what its object adds to it or puts in its place.
 fn head(own: &[(HeaderName, HeaderValue)], host: &HeaderValue, accept: &'static str) -> HeaderMap {
@@ -282,6 +298,7 @@ fn head(own: &[(HeaderName, HeaderValue)], host: &HeaderValue, accept: &'static 
     head.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     head.insert(header::USER_AGENT, names::AGENT.clone());
     head.extend(own.iter().cloned());
+    head.insert(header::CONTENT_LENGTH, PLACE);
     head
 }
 

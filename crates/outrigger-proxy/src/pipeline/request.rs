@@ -48,11 +48,8 @@ pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> 
         (vec![translated(call, target)?], false)
     };
 
-    let mut request = Request::new(Outgoing::of(slices));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri.clone();
-    *request.headers_mut() = provider.head(call.scan.stream);
-    let out = request.headers_mut();
+    let body = Outgoing::of(slices);
+    let mut out = provider.head(call.scan.stream, key, body.length());
     if same {
         for name in &provider.forwarded {
             for value in call.headers.get_all(name) {
@@ -69,9 +66,10 @@ pub(super) fn encode(call: &Call, target: &TargetHandle, key: Option<usize>) -> 
             out.insert(name, header_value(value));
         }
     }
-    if let Some(Some(value)) = key.and_then(|key| provider.auth.get(key)) {
-        out.insert(&provider.auth_name, value.clone());
-    }
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri.clone();
+    *request.headers_mut() = out;
     Ok(Encoded {
         request,
         reading: Reading {
