@@ -20,7 +20,6 @@ use hyper_util::rt::TokioIo;
 use outrigger_core::Tick;
 use outrigger_runtime::{Clock, Draining};
 use std::{
-    convert::Infallible,
     io,
     pin::{Pin, pin},
     sync::{
@@ -45,14 +44,10 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draini
         watch: Arc::clone(&watch),
     };
     let timer = Arc::new(Timer::new(app.clock));
+    // The pipeline's own future, with nothing around it: each layer would hold it twice over and copy it once more.
     let service = service_fn(|request: Request<Incoming>| {
         watch.begin();
-        let served = pipeline::accept::serve(Arc::clone(&app), Arc::clone(&timer), request);
-        let watch = Arc::clone(&watch);
-        async move {
-            let response = served.await;
-            Ok::<_, Infallible>(response.map(|body| Ending { body, watch }))
-        }
+        pipeline::accept::serve(Arc::clone(&app), Arc::clone(&timer), Arc::clone(&watch), request)
     });
     let read_buffer = app.read_buffers.take();
     let mut connection = pin!(
@@ -100,7 +95,7 @@ enum Patience {
 
 /// When things last moved on a connection. Microseconds of the process's clock; 0 = not so.
 #[derive(Debug)]
-struct Watch {
+pub(crate) struct Watch {
     clock: Clock,
     /// Since when no call is under way.
     resting_since: AtomicU64,
@@ -205,9 +200,9 @@ impl Write for ClientIo {
 }
 
 /// A response body that notes its end.
-struct Ending {
-    body: Reply,
-    watch: Arc<Watch>,
+pub(crate) struct Ending {
+    pub(crate) body: Reply,
+    pub(crate) watch: Arc<Watch>,
 }
 
 impl Body for Ending {

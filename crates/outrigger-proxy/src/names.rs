@@ -23,8 +23,6 @@ names! {
     PROVIDER "x-outrigger-provider",
     REQUEST_ID "request-id",
     ROUTE "x-outrigger-route",
-    SDK_READ_TIMEOUT "x-stainless-read-timeout",
-    SDK_TIMEOUT "x-stainless-timeout",
     SERVER_TIMING "server-timing",
     SHOULD_RETRY "x-should-retry",
     TASK "x-outrigger-task",

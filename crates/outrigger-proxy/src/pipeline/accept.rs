@@ -1,22 +1,36 @@
 //! Accept: one request in, one response out. The only place where a fault becomes words in the client's dialect.
 
 use super::{Exchange, admit, attempt, decode, plan, respond};
-use crate::{app::App, body::Reply, fault::Fault, ledger::Ledger, listing, passthrough, surface, surface::Surface, timer::Timer};
+use crate::{
+    app::App,
+    body::Reply,
+    connection::{Ending, Watch},
+    fault::Fault,
+    ledger::Ledger,
+    listing, passthrough,
+    surface::{self, Surface},
+    timer::Timer,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 /// Most bytes of an unwanted body that are read and thrown away, so that the client gets to read its error instead of a reset.
 const DISCARDED: usize = 64 << 20;
 
-/// Serves one request.
-pub(crate) async fn serve(app: Arc<App>, timer: Arc<Timer>, request: Request<Incoming>) -> Response<Reply> {
+/// Serves one request; `watch` is told when its answer has left.
+pub(crate) async fn serve(
+    app: Arc<App>,
+    timer: Arc<Timer>,
+    watch: Arc<Watch>,
+    request: Request<Incoming>,
+) -> Result<Response<Ending>, Infallible> {
     let (head, body) = request.into_parts();
     let surface = surface::of(&head.method, head.uri.path());
     let exchange = Exchange::open(app, timer, surface::dialect(&surface, &head.headers));
-    match surface {
+    let response = match surface {
         Surface::Call(api) => call(exchange, api, head.headers, body).await,
         Surface::Models => listing::all(&exchange),
         Surface::Model(id) => match listing::one(&exchange, id) {
@@ -30,12 +44,13 @@ pub(crate) async fn serve(app: Arc<App>, timer: Arc<Timer>, request: Request<Inc
         }
         // Boxed: rare, and larger than a routed call.
         Surface::Other => Box::pin(passthrough::serve(exchange, head, body)).await,
-    }
+    };
+    Ok(response.map(|body| Ending { body, watch }))
 }
 
 /// A routed call, from its admission to its answer or fault.
 async fn call(exchange: Exchange, api: surface::Api, headers: HeaderMap, mut body: Incoming) -> Response<Reply> {
-    let mut ledger = match admit::admit(&exchange, api, &headers) {
+    let mut ledger = match admit::admit(&exchange, api, &headers, &body) {
         Ok(ledger) => ledger,
         Err(fault) => {
             exchange.app.count_unrouted(api, fault.outcome);
@@ -44,7 +59,8 @@ async fn call(exchange: Exchange, api: surface::Api, headers: HeaderMap, mut bod
         }
     };
     // Boxed: its state is large and gone at the commit, while this future's own stays for as long as a stream lasts.
-    match Box::pin(run(&exchange, &mut ledger, api, headers, &mut body)).await {
+    let run = Box::write(Box::new_uninit(), run(&exchange, &mut ledger, api, headers, &mut body));
+    match Box::into_pin(run).await {
         Ok((committed, rule, deadline)) => respond::respond(exchange, ledger, rule, committed, deadline),
         Err(fault) => {
             let attempts = std::mem::take(&mut ledger.attempts);

@@ -2,14 +2,16 @@
 
 use super::Exchange;
 use crate::{fault::Fault, ledger::Ledger, surface::Api};
-use http::{HeaderMap, header};
+use http::HeaderMap;
+use http_body::Body as _;
+use hyper::body::Incoming;
 use std::sync::Arc;
 
 /// Opens the ledger of a call. Its body's announced length is reserved here; a body without one is reserved as it comes.
-pub(crate) fn admit(exchange: &Exchange, api: Api, headers: &HeaderMap) -> Result<Ledger, Fault> {
+pub(crate) fn admit(exchange: &Exchange, api: Api, headers: &HeaderMap, body: &Incoming) -> Result<Ledger, Fault> {
     let app = &exchange.app;
     let mut held = app.budget.enter().ok_or_else(Fault::too_many_calls)?;
-    let announced = announced(headers).unwrap_or(0);
+    let announced = announced(body).unwrap_or(0);
     if announced > app.settings.max_body as u64 {
         return Err(too_large(app.settings.max_body));
     }
@@ -21,9 +23,9 @@ pub(crate) fn admit(exchange: &Exchange, api: Api, headers: &HeaderMap) -> Resul
     Ok(ledger)
 }
 
-/// The announced length of a body.
-pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// The announced length of a body of which nothing has been read.
+pub(super) fn announced(body: &Incoming) -> Option<u64> {
+    body.size_hint().exact()
 }
 
 pub(super) fn too_large(max: usize) -> Fault {

@@ -141,19 +141,22 @@ impl From<Unreadable> for Failed {
 
 /// Drives attempts until one commits or nothing is left to try.
 pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call, planned: &mut Planned) -> Result<Committed, Fault> {
-    let Planned { snapshot, dispatch, .. } = planned;
+    let Planned {
+        snapshot, dispatch, at, ..
+    } = planned;
     let mut driver = Driver {
         exchange,
         dispatch,
         table: &snapshot.table,
     };
     let mut refusal = None;
+    let mut started = *at;
     loop {
-        let started = exchange.app.now();
         match driver.next(started) {
             Step::Send(attempt) => {
                 let Some(target) = snapshot.targets.get(attempt.target) else {
                     driver.observe(attempt.id, Outcome::of(Class::ClientError), started);
+                    started = exchange.app.now();
                     continue;
                 };
                 ledger.first_sent.get_or_insert(started);
@@ -197,6 +200,7 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
                 return Err(fault(&verdict, ledger, refusal, exchange.app.now()));
             }
         }
+        started = exchange.app.now();
     }
 }
 
@@ -221,7 +225,7 @@ impl Driver<'_> {
         let exchange = self.exchange;
         let mut now = started;
         exchange.disarm();
-        let mut running = pin!(send(exchange, call, target, attempt));
+        let mut running = pin!(send(exchange, call, target, attempt, started));
         loop {
             let watch = match self.next(now) {
                 Step::WaitUntil(at) => at,
@@ -260,7 +264,7 @@ impl Drop for Driver<'_> {
 }
 
 /// One attempt: encode, send, read until it is an answer.
-async fn send(exchange: &Exchange, call: &Call, target: &TargetHandle, attempt: &Attempt) -> Result<Committed, Failed> {
+async fn send(exchange: &Exchange, call: &Call, target: &TargetHandle, attempt: &Attempt, started: Tick) -> Result<Committed, Failed> {
     let app = &exchange.app;
     if call.api == Api::CountTokens && target.provider.dialect == Dialect::OpenAi {
         // Nobody to ask: these providers have no such endpoint. The estimate is what routing itself goes by.
@@ -288,7 +292,9 @@ async fn send(exchange: &Exchange, call: &Call, target: &TargetHandle, attempt: 
     } else {
         timeouts.response
     };
-    exchange.arm(app.now().after(patience));
+    // To find an idle connection takes no time; to make one does.
+    let from = if lease.reused() { started } else { app.now() };
+    exchange.arm(from.after(patience));
     let sent = lease.send(encoded.request).await?;
     let (head, source) = Source::open(sent.response)?;
     if head.status != StatusCode::OK {

@@ -46,7 +46,7 @@ pub(crate) async fn decode(
 ) -> Result<Call, Fault> {
     expect_json(&headers)?;
     let mut asked = asked(&headers)?;
-    let body = read(exchange, ledger, &headers, body).await?;
+    let body = read(exchange, ledger, body).await?;
     let scan =
         scan::scan(&body, api.endpoint()).map_err(|error| Fault::client(400, Some(error.code()), error.param(), error.to_string()))?;
     for (name, value) in scan.metadata(&body) {
@@ -70,9 +70,9 @@ pub(crate) async fn decode(
 }
 
 /// Reads the body into one buffer; each byte is reserved before it is kept.
-async fn read(exchange: &Exchange, ledger: &mut Ledger, headers: &HeaderMap, body: &mut Incoming) -> Result<Bytes, Fault> {
+async fn read(exchange: &Exchange, ledger: &mut Ledger, body: &mut Incoming) -> Result<Bytes, Fault> {
     let settings = &exchange.app.settings;
-    let reserved = announced(headers);
+    let reserved = announced(body);
     let mut buffer = BytesMut::new();
     loop {
         let Some(frame) = next_frame(exchange, body).await? else {
@@ -111,9 +111,14 @@ async fn next_frame(exchange: &Exchange, body: &mut Incoming) -> Result<Option<h
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Fault> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let given = types.next().and_then(|value| value.to_str().ok()).unwrap_or("");
+    let given = types.next().map_or(&b""[..], HeaderValue::as_bytes);
+    let one = types.next().is_none();
+    if one && given == b"application/json" {
+        return Ok(());
+    }
+    let given = std::str::from_utf8(given).unwrap_or("");
     let media = given.split(';').next().unwrap_or("").trim();
-    if types.next().is_none() && (media.eq_ignore_ascii_case("application/json") || is_json_suffix(media)) {
+    if one && (media.eq_ignore_ascii_case("application/json") || is_json_suffix(media)) {
         return Ok(());
     }
     let message = format!("This endpoint takes a body with `content-type: application/json`, not {given:?}.");
@@ -137,14 +142,14 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Fault> {
     let mut patience = None;
     // One pass: most calls have none of them, and to look each up would cost more.
     for (name, value) in headers {
-        let text = name.as_str();
-        if text.starts_with("x-outrigger-") {
+        let Some(text) = name.as_str().strip_prefix("x-") else { continue };
+        if text.starts_with("outrigger-") {
             if let Some((_, slot)) = own.iter_mut().find(|(known, _)| *known == name)
                 && slot.replace(single(name, value)?).is_some()
             {
                 return Err(twice(name));
             }
-        } else if name == names::SDK_READ_TIMEOUT || name == names::SDK_TIMEOUT {
+        } else if matches!(text, "stainless-read-timeout" | "stainless-timeout") {
             // The SDK's own description of itself: nothing a caller could mend, so what cannot be read is left alone.
             patience = [patience, seconds(value)].into_iter().flatten().min();
         }

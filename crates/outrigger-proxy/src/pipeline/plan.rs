@@ -12,6 +12,8 @@ pub(crate) struct Planned {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) matched: Matched,
     pub(crate) dispatch: Dispatch,
+    /// When it was laid out.
+    pub(crate) at: Tick,
     /// The end of the whole request.
     pub(crate) deadline: Tick,
 }
@@ -82,6 +84,7 @@ pub(crate) fn plan(exchange: &Exchange, ledger: &mut Ledger, call: &Call) -> Res
         snapshot,
         matched,
         dispatch,
+        at: now,
         deadline,
     })
 }
