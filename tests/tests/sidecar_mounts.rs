@@ -60,6 +60,7 @@ async fn without_a_snapshot_it_is_ready_but_not_started_until_the_hold_is_over()
     assert_eq!(held.page("/readyz").await.status, 200);
     let answer = held.post("/v1/chat/completions", &chat("m", "hi")).await;
     assert_eq!(answer.status, 404, "{}", answer.text());
+    assert!(answer.text().contains("apply a ModelRoute"), "{}", answer.text());
 
     let let_go = Sidecar::new().with("hold-application", "0s").start().await;
     while let_go.page("/startz").await.status != 200 {

@@ -69,7 +69,7 @@ Server-side apply creates by PATCH and asks for `create` with the object's name,
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings]
   resourceNames: [outrigger-sidecar]
-  verbs: [get, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # Nothing but this one role can be handed on.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [clusterroles]

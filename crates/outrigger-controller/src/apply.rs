@@ -47,6 +47,17 @@ pub(crate) enum ApplyError {
     Failed(&'static str, #[source] Box<kube::Error>),
 }
 
+/// Whether the namespace's pods may watch what was published.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    /// As before.
+    Before,
+    /// Again: somebody had taken it away.
+    Again,
+    /// Not, and that holds nothing else up: sidecars have their mounts.
+    Not(ApplyError),
+}
+
 /// The ClusterRole that owns all we write, where it is there: when the chart goes, the cluster collects what it owns.
 pub(crate) async fn owner(client: &Client) -> kube::Result<Option<OwnerReference>> {
     let role = Api::<ClusterRole>::all(client.clone()).get_opt(ROLE).await?;
@@ -55,13 +66,19 @@ pub(crate) async fn owner(client: &Client) -> kube::Result<Option<OwnerReference
 
 impl Writer<'_> {
     /// Publishes.
-    pub(crate) async fn publish(&self, namespace: &str, found: &Gathered, publication: &Publication) -> Result<(), ApplyError> {
+    pub(crate) async fn publish(&self, namespace: &str, found: &Gathered, publication: &Publication) -> Result<Bound, ApplyError> {
         let owner = self.owner().await?;
         let frame = Frame {
             namespace,
             owner: owner.as_ref(),
         };
-        self.binding(&frame).await?;
+        let bound = match self.binding(&frame).await {
+            // The first one of a namespace is made with the rest.
+            Ok(true) if found.config_map.is_some() => Bound::Again,
+            Ok(_) => Bound::Before,
+            Err(error @ ApplyError::Failed(..)) => Bound::Not(error),
+            Err(error) => return Err(error),
+        };
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
 
@@ -90,7 +107,7 @@ impl Writer<'_> {
         if !objects::same(now.as_ref(), &wanted) {
             self.set(&secrets, "Secret", SECRET_NAME, now.as_ref(), &wanted).await?;
         }
-        Ok(())
+        Ok(bound)
     }
 
     /// Takes everything of ours out of a namespace.
@@ -126,13 +143,13 @@ impl Writer<'_> {
         Ok(owner)
     }
 
-    /// Lets the namespace's pods watch the snapshot.
-    async fn binding(&self, frame: &Frame<'_>) -> Result<(), ApplyError> {
+    /// Lets the namespace's pods watch the snapshot. Says whether there was no RoleBinding.
+    async fn binding(&self, frame: &Frame<'_>) -> Result<bool, ApplyError> {
         let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), frame.namespace);
         let found = failed("RoleBinding", bindings.get_opt(ROLE).await)?;
         let wanted = frame.role_binding();
         if objects::binds_alike(found.as_ref(), &wanted) {
-            return Ok(());
+            return Ok(false);
         }
         // Whom a binding leads to cannot be changed, only made anew.
         if let Some(other) = found.as_ref().filter(|found| found.role_ref != wanted.role_ref) {
@@ -140,7 +157,7 @@ impl Writer<'_> {
             return Err(ApplyError::Conflict("RoleBinding"));
         }
         self.set(&bindings, "RoleBinding", ROLE, found.as_ref(), &wanted).await?;
-        Ok(())
+        Ok(found.is_none())
     }
 
     /// Server-side apply on the version that was read; then takes out what others have put beside it.

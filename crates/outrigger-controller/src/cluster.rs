@@ -8,7 +8,10 @@ pub(crate) use reach::{Reach, shared};
 pub(crate) use watches::watch;
 
 use crate::store::Store;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Namespace, Secret},
+    rbac::v1::RoleBinding,
+};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use outrigger_config::v1alpha1::{ModelRoute, ProviderKey};
 
@@ -24,6 +27,8 @@ pub(crate) struct Cluster {
     pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
     pub(crate) secrets: Store<PartialObjectMeta<Secret>>,
     pub(crate) config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    /// Ours alone. Nothing is decided on them: they are looked at when they are written.
+    pub(crate) bindings: Store<PartialObjectMeta<RoleBinding>>,
 }
 
 impl Cluster {
@@ -35,10 +40,11 @@ impl Cluster {
             namespaces: Store::new(scopes),
             secrets: Store::new(scopes),
             config_maps: Store::new(scopes),
+            bindings: Store::new(scopes),
         }
     }
 
-    /// Whether everything that there is is known.
+    /// Whether everything that decisions are made on is known.
     pub(crate) fn synced(&self) -> bool {
         self.routes.synced() && self.keys.synced() && self.namespaces.synced() && self.secrets.synced() && self.config_maps.synced()
     }

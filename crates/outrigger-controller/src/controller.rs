@@ -29,7 +29,7 @@ use tokio::sync::{Notify, watch as channel};
 
 /// Namespaces that have their turn at a time.
 const AT_ONCE: usize = 8;
-/// How often everything is looked at though nothing was heard: for what no watch tells, such as a removed RoleBinding.
+/// How often everything is looked at though nothing was heard: for what no watch tells.
 const ROUND: Duration = Duration::from_mins(10);
 /// How often the depth of the queue is taken.
 const SAMPLE: Duration = Duration::from_secs(1);

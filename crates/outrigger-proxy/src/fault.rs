@@ -96,6 +96,13 @@ impl Fault {
         Self::overloaded("The gateway has as many calls in flight as it may have.")
     }
 
+    /// There is nothing to offer yet: whoever set this up has a step to go.
+    pub(crate) fn no_routes() -> Self {
+        let message = "There are no routes here, so no model is offered: apply a ModelRoute and the ProviderKeys that it names in this namespace, \
+                       or share a route of another one with it (spec.namespaces).";
+        Self::client(404, Some("model_not_found"), Some("model"), message)
+    }
+
     /// No route offers the model.
     pub(crate) fn unknown_model(model: &str) -> Self {
         let message = format!("No route offers the model {model:?}. GET /v1/models lists what the routes of this namespace offer.");

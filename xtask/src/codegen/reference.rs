@@ -234,8 +234,9 @@ const OF_PODS: &[(&str, &str)] = &[
 const ENVIRONMENT: &str = "In every container and init container the sidecar's pod sets `OPENAI_BASE_URL`, `OPENAI_API_KEY`, `ANTHROPIC_BASE_URL` and \
                            `ANTHROPIC_API_KEY` where the container's own `env` does not: what an image or an `envFrom` sets cannot be seen and is overridden. \
                            `NO_PROXY` gets loopback where a proxy is set. A base URL that leads elsewhere (also `OPENAI_API_BASE`, `ANTHROPIC_API_URL`) is kept; \
-                           a warning, the Event `SidecarBypassed` and the metric `outrigger_bypassed_containers` say so. The Events `SidecarMissing` and \
-                           `SidecarOutdated`, and `outrigger_sidecar_problems`, tell of pods that came without the webhook or have the sidecar of another release.";
+                           a warning, the Event `SidecarBypassed` and the metric `outrigger_bypassed_containers` say so. The Events `SidecarMissing`, \
+                           `SidecarOutdated` and `SidecarImage`, and `outrigger_sidecar_problems`, tell within five minutes of pods that came without the webhook, have the \
+                           sidecar of another release, or wait for its image. Of a workload whose namespace no route reaches the Event `NoRoutes` tells.";
 
 fn reasons(page: &mut String) {
     let mut table = Table::new(&["Reason", "Condition", "Meaning"]);

@@ -5,7 +5,10 @@ use crate::{
     desired::{INJECT, JOURNAL, Journal},
     store::Change,
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Namespace, Secret},
+    rbac::v1::RoleBinding,
+};
 use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 use outrigger_config::v1alpha1::{ModelRoute, NamespacesFrom, ProviderKey};
 use outrigger_snapshot::{CONFIG_MAP_NAME, SECRET_NAME};
@@ -135,6 +138,11 @@ impl Reach<'_> {
 /// A namespace concerns itself.
 pub(crate) fn of_namespace(_: &Reach<'_>, change: &Change<PartialObjectMeta<Namespace>>) -> BTreeSet<String> {
     both(change).map(|namespace| namespace.name_any()).collect()
+}
+
+/// A RoleBinding of ours that is gone, or is not as it was, concerns its namespace; one that is seen for the first time is nobody's news.
+pub(crate) fn of_binding(_: &Reach<'_>, change: &Change<PartialObjectMeta<RoleBinding>>) -> BTreeSet<String> {
+    change.old.iter().filter_map(|binding| binding.namespace()).collect()
 }
 
 /// Whether other namespaces may get a route.

@@ -1,6 +1,7 @@
 //! One watch for each kind and scope. A watch that breaks comes back by itself, later each time it fails.
 
 use super::{Cluster, Reach, reach};
+use crate::apply::ROLE;
 use futures_util::{Stream, StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -70,10 +71,19 @@ pub(crate) fn watch(
             config_maps,
             Reach::of_config_map
         );
-        let named = scope.map_or_else(Config::default, |name| Config::default().fields(&format!("metadata.name={name}")));
+        let named = |name: &str| Config::default().fields(&format!("metadata.name={name}"));
+        follow!(
+            "watch of RoleBindings",
+            watcher(api(client, scope), named(ROLE)),
+            bindings,
+            reach::of_binding
+        );
         follow!(
             "watch of Namespaces",
-            watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), named),
+            watcher(
+                Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
+                scope.map_or_else(Config::default, named)
+            ),
             namespaces,
             reach::of_namespace
         );

@@ -15,7 +15,7 @@ mod review;
 mod survey;
 
 pub(crate) use container::CONTAINER;
-pub(crate) use review::{Answer, Entry, Facts, answer};
+pub(crate) use review::{Answer, Entry, Facts, NO_ROUTES, answer};
 pub(crate) use survey::{Problem, survey};
 
 use annotations::Wishes;

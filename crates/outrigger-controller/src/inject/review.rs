@@ -42,8 +42,14 @@ pub(crate) struct Answer {
     pub(crate) dry_run: bool,
     /// It has a sidecar now.
     pub(crate) injected: bool,
+    /// Its sidecar has something to serve, for all that is known.
+    pub(crate) routes: bool,
     pub(crate) bypassed: Vec<Bypassed>,
 }
+
+/// What is to be done about a namespace without routes. Whoever makes a workload never sees a warning about its pods, so that an Event says it, too.
+pub(crate) const NO_ROUTES: &str = "no ModelRoute reaches this namespace, so calls will get 404; apply a ProviderKey and a ModelRoute here, or share \
+                                    a route with it (spec.namespaces)";
 
 /// Decides. `facts` looks a namespace up.
 ///
@@ -95,6 +101,7 @@ pub(crate) fn answer(
         dry_run: request.get("dryRun").and_then(Value::as_bool).unwrap_or_default(),
         namespace,
         injected,
+        routes: facts.routes,
         bypassed,
     })
 }
@@ -123,11 +130,7 @@ fn decide(pod: &Value, entry: Entry, settings: &SidecarSettings, facts: Facts) -
     let injected = inject(pod.clone(), &wishes, settings)?;
     let mut warnings: Vec<String> = injected.warnings.iter().map(|warning| format!("outrigger: {warning}")).collect();
     if !facts.routes {
-        warnings.push(
-            "outrigger: no ModelRoute reaches this namespace, so calls will get 404; apply a ProviderKey and a ModelRoute here, or share a route \
-             with it (spec.namespaces)"
-                .to_owned(),
-        );
+        warnings.push(format!("outrigger: {NO_ROUTES}"));
     }
     Ok(Decided {
         pod: Some(injected.pod),

@@ -19,6 +19,8 @@ pub(crate) enum Problem {
     Missing,
     /// It is that of another release.
     Outdated,
+    /// The node does not get its image.
+    Image,
 }
 
 impl Problem {
@@ -26,6 +28,7 @@ impl Problem {
         match self {
             Self::Missing => "missing",
             Self::Outdated => "outdated",
+            Self::Image => "image",
         }
     }
 
@@ -34,6 +37,7 @@ impl Problem {
         match self {
             Self::Missing => "SidecarMissing",
             Self::Outdated => "SidecarOutdated",
+            Self::Image => "SidecarImage",
         }
     }
 }
@@ -62,20 +66,19 @@ pub(crate) fn survey(pod: &Value, labelled: bool, settings: &SidecarSettings) ->
             return Some(survey);
         }
     };
-    match sidecar.map(|sidecar| text(sidecar, "image")) {
+    survey.problem = match sidecar.map(|sidecar| text(sidecar, "image")) {
         None => {
             let words = "the pod asks for the sidecar and has none: it came while the webhook was not asked; delete it, and its controller makes it anew";
-            survey.problem = Some((Problem::Missing, words.to_owned()));
+            Some((Problem::Missing, words.to_owned()))
         }
-        Some(image) if image != settings.image => {
+        Some(image) => without_image(pod, image).or_else(|| {
             let words = format!(
                 "the sidecar runs {image}, this release's is {}; restart the workload when it suits",
                 settings.image
             );
-            survey.problem = Some((Problem::Outdated, words));
-        }
-        Some(_) => {}
-    }
+            (image != settings.image).then_some((Problem::Outdated, words))
+        }),
+    };
     let others = init.iter().chain(&containers).filter(|container| {
         let name = text(container, "name");
         name != CONTAINER && !wishes.skip.contains(name)
@@ -89,4 +92,26 @@ pub(crate) fn survey(pod: &Value, labelled: bool, settings: &SidecarSettings) ->
         }));
     }
     Some(survey)
+}
+
+/// What keeps the sidecar from starting: until it runs nothing of the pod does.
+fn without_image(pod: &Value, image: &str) -> Option<(Problem, String)> {
+    let states = pod.pointer("/status/initContainerStatuses").and_then(Value::as_array)?;
+    let ours = states.iter().find(|state| text(state, "name") == CONTAINER)?;
+    let reason = text(ours.pointer("/state/waiting")?, "reason");
+    let of_images = [
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    ];
+    of_images.contains(&reason).then(|| {
+        let words = format!(
+            "the node does not get the sidecar's image {image} ({reason}), so the pod does not start: see that the registry has it, and that the \
+             node may pull it (imagePullSecrets of the pod); the chart names it by image.registry and sidecar.image"
+        );
+        (Problem::Image, words)
+    })
 }

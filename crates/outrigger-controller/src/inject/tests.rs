@@ -296,6 +296,20 @@ fn the_watchdog_sees_what_is_missing_outdated_or_led_elsewhere() {
                 .to_owned()
         )
     );
+    let mut waiting = good.clone();
+    let state = |name: &str, reason: &str| json!({"name": name, "state": {"waiting": {"reason": reason}}});
+    waiting["status"] =
+        json!({"phase": "Pending", "initContainerStatuses": [state("other", "Unknown"), state("outrigger", "ImagePullBackOff")]});
+    let (problem, words) = look(&waiting, true).unwrap().problem.unwrap();
+    assert_eq!(problem, Problem::Image);
+    assert!(
+        words.contains("registry.test/outrigger-proxy:1 (ImagePullBackOff)") && words.contains("image.registry"),
+        "{words}"
+    );
+    for other in [state("outrigger", "PodInitializing"), state("other", "ImagePullBackOff")] {
+        waiting["status"]["initContainerStatuses"] = json!([other]);
+        assert_eq!(look(&waiting, true).unwrap().problem, None, "{other}");
+    }
     let mut ended = plain.clone();
     ended["status"] = json!({"phase": "Succeeded"});
     assert_eq!(look(&ended, true), None);

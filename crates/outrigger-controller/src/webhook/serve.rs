@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     desired::Told,
-    inject::{Answer, Entry, answer},
+    inject::{Answer, Entry, NO_ROUTES, answer},
     metrics::Outcome,
 };
 use bytes::Bytes;
@@ -143,38 +143,48 @@ async fn beside(shared: &Arc<Shared>, decided: &Answer, events: &Arc<Semaphore>)
     if shared.cluster.synced() && shared.cluster.secrets.find(namespace, SECRET_NAME).is_none() {
         shared.claims.claim(namespace).await;
     }
-    if decided.bypassed.is_empty() {
+    let told = told(decided);
+    if told.is_empty() {
         return;
     }
     let Ok(place) = Arc::clone(events).try_acquire_owned() else {
-        return tracing::warn!(
-            namespace,
-            "too many Events at once: that a container bypasses the sidecar is not told"
-        );
+        return tracing::warn!(namespace, ?told, "too many Events at once: this is not told");
     };
     let Ok(about) = serde_json::from_value::<ObjectReference>(decided.subject.clone()) else {
         return;
+    };
+    let shared = Arc::clone(shared);
+    let tasks = shared.tasks.clone();
+    tasks.background("events of an admission", async move {
+        let _place = place;
+        for told in &told {
+            shared.teller.say(&about, told, shared.clock.unix_ms()).await;
+        }
+    });
+}
+
+/// What nobody would learn from warnings: those of a workload's pods reach nobody.
+fn told(decided: &Answer) -> Vec<Told> {
+    let warning = |reason: &str, message: String| Told {
+        warning: true,
+        reason: reason.to_owned(),
+        message,
+        once: false,
     };
     let found: Vec<String> = decided
         .bypassed
         .iter()
         .map(|found| format!("{} in container {}", found.variable, found.container))
         .collect();
-    let told = Told {
-        warning: true,
-        reason: "SidecarBypassed".to_owned(),
-        message: format!(
+    let bypassed = (!found.is_empty()).then(|| {
+        let message = format!(
             "{} leads past the sidecar and is kept: its calls are not routed. Remove it, or leave it on purpose.",
             found.join(", ")
-        ),
-        once: false,
-    };
-    let shared = Arc::clone(shared);
-    let tasks = shared.tasks.clone();
-    tasks.background("event of a bypass", async move {
-        let _place = place;
-        shared.teller.say(&about, &told, shared.clock.unix_ms()).await;
+        );
+        warning("SidecarBypassed", message)
     });
+    let routeless = (!decided.routes).then(|| warning("NoRoutes", NO_ROUTES.to_owned()));
+    bypassed.into_iter().chain(routeless).collect()
 }
 
 fn bad(shared: &Shared, status: StatusCode, why: &'static str) -> Response<Full<Bytes>> {

@@ -118,6 +118,7 @@ fn longest_total(candidates: &[outrigger_core::Candidate]) -> Duration {
 
 fn no_match(none: &NoMatch, snapshot: &Snapshot, call: &Call) -> Fault {
     match none {
+        NoMatch::UnknownModel if snapshot.routes.is_empty() => Fault::no_routes(),
         NoMatch::UnknownModel => Fault::unknown_model(&call.scan.model_name),
         NoMatch::UnknownRoute => {
             let named = call.asked.route.as_deref().unwrap_or("");

@@ -160,7 +160,7 @@ fn applied_by_the_controller(cluster: &Cluster, object: &Value) -> Result<String
 }
 
 /// What the controller needs in a namespace that it works for.
-const NEEDED: [(&str, &str); 26] = [
+const NEEDED: [(&str, &str); 27] = [
     ("list", "modelroutes.outrigger.dev"),
     ("watch", "modelroutes.outrigger.dev"),
     ("list", "providerkeys.outrigger.dev"),
@@ -179,6 +179,7 @@ const NEEDED: [(&str, &str); 26] = [
     ("patch", "configmaps/outrigger-snapshot"),
     ("delete", "configmaps/outrigger-snapshot"),
     ("get", "rolebindings.rbac.authorization.k8s.io/outrigger-sidecar"),
+    ("watch", "rolebindings.rbac.authorization.k8s.io/outrigger-sidecar"),
     ("patch", "rolebindings.rbac.authorization.k8s.io/outrigger-sidecar"),
     ("delete", "rolebindings.rbac.authorization.k8s.io/outrigger-sidecar"),
     ("bind", "clusterroles.rbac.authorization.k8s.io/outrigger-sidecar"),
@@ -190,7 +191,7 @@ const NEEDED: [(&str, &str); 26] = [
 ];
 
 /// What it must not be able to do anywhere, whatever is installed.
-const FORBIDDEN: [(&str, &str); 24] = [
+const FORBIDDEN: [(&str, &str); 25] = [
     ("create", "secrets"),
     ("patch", "secrets/any"),
     ("update", "secrets/any"),
@@ -200,6 +201,7 @@ const FORBIDDEN: [(&str, &str); 24] = [
     ("delete", "configmaps/any"),
     ("deletecollection", "secrets"),
     ("create", "rolebindings.rbac.authorization.k8s.io"),
+    ("list", "rolebindings.rbac.authorization.k8s.io"),
     ("patch", "rolebindings.rbac.authorization.k8s.io/any"),
     ("bind", "clusterroles.rbac.authorization.k8s.io/cluster-admin"),
     ("escalate", "clusterroles.rbac.authorization.k8s.io/outrigger-sidecar"),

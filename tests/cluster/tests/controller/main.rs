@@ -11,6 +11,7 @@
     reason = "a test panics where it fails, and looks at the clock to fail at all"
 )]
 
+mod binding;
 mod figures;
 mod fleet;
 mod injection;

@@ -286,4 +286,11 @@ impl View<'_> {
         let found = all.iter().find(|each| each["type"] == condition)?;
         Some(format!("{} {}", found["status"].as_str()?, found["reason"].as_str()?))
     }
+
+    /// Whether an Event with that reason is about such an object.
+    pub fn told(&self, kind: &str, reason: &str) -> bool {
+        let selector = format!("involvedObject.kind={kind},reason={reason}");
+        let found = ["get", "events", "-n", self.namespace, "--field-selector", &selector, "-o", "name"];
+        !run(self.cluster.kubectl().args(found)).unwrap().is_empty()
+    }
 }

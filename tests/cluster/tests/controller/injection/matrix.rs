@@ -1,6 +1,6 @@
 //! The matrix: what pods can be, and what becomes of them.
 
-use super::{ask, asking, configure, create, has_sidecar, in_force, made, namespace, reviewer, second, start, variable};
+use super::{IMAGE, ask, asking, configure, create, has_sidecar, in_force, made, namespace, reviewer, second, start, variable};
 use crate::rig::{Controller, kubectl, until};
 use outrigger_cluster::{Cluster, run};
 use serde_json::{Value, json};
@@ -272,6 +272,14 @@ fn in_namespaces_without_routes(cluster: &Cluster) {
     until("the key that its routes will be signed with", || {
         kubectl(cluster, data).contains("mac-key").then_some(())
     });
+    // A workload's owner never sees the warning.
+    until("an Event", || {
+        let words = kubectl(
+            cluster,
+            "get events -n empty -o jsonpath={.items[?(@.reason==\"NoRoutes\")].message}",
+        );
+        words.contains("apply a ProviderKey and a ModelRoute here").then_some(())
+    });
 }
 
 /// Events and metrics.
@@ -311,8 +319,29 @@ fn told(cluster: &Cluster, controller: &Controller) {
             .contains("outrigger_sidecar_problems{namespace=\"labelled\",problem=\"missing\"} 1\n")
             .then_some(())
     });
-    until("its Event", || {
+    // One whose node does not get the sidecar's image, as a kubelet says it.
+    create(cluster, "labelled", &asking("unpulled"), &[]).unwrap();
+    let waiting = json!({"name": "outrigger", "image": IMAGE, "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}});
+    let status = json!({"status": {"initContainerStatuses": [waiting]}}).to_string();
+    let patch = [
+        "patch",
+        "pod",
+        "unpulled",
+        "-n",
+        "labelled",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &status,
+    ];
+    run(cluster.kubectl().args(patch)).unwrap();
+    until("it is counted", || {
+        metrics()
+            .contains("outrigger_sidecar_problems{namespace=\"labelled\",problem=\"image\"} 1\n")
+            .then_some(())
+    });
+    until("their Events", || {
         let reasons = kubectl(cluster, "get events -n labelled -o jsonpath={.items[*].reason}");
-        reasons.contains("SidecarMissing").then_some(())
+        (reasons.contains("SidecarMissing") && reasons.contains("SidecarImage")).then_some(())
     });
 }
