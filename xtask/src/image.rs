@@ -85,14 +85,29 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!all_fit)))
 }
 
-/// Builds the binaries; the folder that they are in.
-fn build(profile: &str) -> Result<PathBuf> {
-    let mut command = workspace::cargo(&["build", "--locked", "--profile", profile]);
-    command.args(["--package=outrigger-proxy", "--package=outrigger-controller"]);
-    command.args(["--features", "outrigger-proxy/jemalloc"]);
+/// Builds the binaries that ship; the folder that they are in.
+pub(crate) fn build(profile: &str) -> Result<PathBuf> {
+    let mut command = workspace::cargo(&arguments(profile));
     ensure!(command.status().context("cargo")?.success(), "the build failed");
     // Cargo's own name for the folder of its first profile.
     Ok(workspace::target().join(if profile == "dev" { "debug" } else { profile }))
+}
+
+/// Cargo's, as `deploy/Dockerfile` has them, too.
+fn arguments(profile: &str) -> [&str; 10] {
+    let [controller, sidecar] = &SHIPPED;
+    [
+        "build",
+        "--locked",
+        "--profile",
+        profile,
+        "--package",
+        sidecar.binary,
+        "--package",
+        controller.binary,
+        "--features",
+        "outrigger-proxy/jemalloc",
+    ]
 }
 
 fn labels<'a>(shipped: &'a Shipped, revision: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
@@ -154,6 +169,39 @@ mod tests {
         assert!(verdict(sidecar, &written(19 << 20)).is_ok());
         assert_eq!(verdict(sidecar, &written((19 << 20) + 1)), Err("MORE THAN 20.0".to_owned()));
         assert_eq!(verdict(controller, &written(1 << 40)), Ok(String::new()));
+    }
+
+    /// Whoever has a container engine gets the same programs of the same toolchain, and everything that their build reads.
+    #[test]
+    fn the_dockerfile_builds_what_is_packed() {
+        let read = |path: &str| fs::read_to_string(workspace::root().join(path)).unwrap();
+        let dockerfile = read("deploy/Dockerfile");
+        let lines: Vec<&str> = dockerfile.lines().collect();
+        let has = |line: &str| assert!(lines.contains(&line), "{line}");
+        let toolchain = read("rust-toolchain.toml");
+        let version = toolchain.split('"').nth(1).unwrap();
+        let minor = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+        has(&format!("FROM rust:{minor}-bookworm AS build"));
+        has("COPY . .");
+        has(&format!("RUN cargo {}", arguments("dist").join(" ")));
+        for (shipped, target) in SHIPPED.iter().zip(["controller", "sidecar"]) {
+            let place = format!("/usr/bin/{}", shipped.binary);
+            has(&format!("FROM gcr.io/distroless/cc-debian12:nonroot AS {target}"));
+            has(&format!("COPY --from=build /source/target/dist/{} {place}", shipped.binary));
+            has(&format!("ENTRYPOINT [\"{place}\"]"));
+        }
+        let needed = [
+            "Cargo.lock",
+            "Cargo.toml",
+            ".cargo",
+            "crates",
+            "rust-toolchain.toml",
+            "tests",
+            "xtask",
+        ];
+        for left_out in read(".dockerignore").lines() {
+            assert!(!needed.contains(&left_out.trim_start_matches('/')), "{left_out}");
+        }
     }
 
     /// The chart installs both by the names that are packed here.

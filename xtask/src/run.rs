@@ -1,6 +1,6 @@
 //! `cargo xtask run NAME`: what takes minutes and is run on purpose.
 
-use crate::{bench::subject, workspace};
+use crate::{bench::subject, test, workspace};
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use std::process::{Command, ExitCode};
@@ -17,6 +17,13 @@ enum What {
     /// Seconds and mebibytes: the compile step, reloads under load, idle connections, slow answers, memory; and on a real API server how soon an
     /// edit is in force, what a rotation costs, and what thousands of routes take.
     Figures(Figures),
+    /// Seconds and mebibytes of pods on a node of this host, which takes root: from nothing to an answer, what a sidecar adds to a pod's start, what
+    /// it takes at rest, and how long it is gone when it is killed.
+    Node {
+        /// Build profile of what ships; figures of record are taken with `dist`.
+        #[arg(long, default_value = "dist")]
+        profile: String,
+    },
     /// What users count on, over real sockets: spike, fleet, outage, tiers, tasks, keys, residency, lastresort, or all.
     Scenario(Scenario),
     /// The fault matrix: a target that fails in every way that providers do, and what callers notice.
@@ -50,6 +57,7 @@ struct Scenario {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::Figures(args) => figures(args),
+        What::Node { profile } => test::figures_of_a_node(profile),
         What::Scenario(args) => scenario("scenario", args),
         What::Faults(args) => scenario("faults", args),
         What::Mutants { filter } => mutants(filter.as_deref()),

@@ -5,7 +5,7 @@ mod counts;
 mod sdk;
 mod terminal;
 
-use crate::{codegen, process, tidy, workspace};
+use crate::{codegen, image, process, tidy, workspace};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use counts::{Counts, Runner};
@@ -59,6 +59,18 @@ pub(crate) fn end_to_end() -> Result<ExitCode> {
     })
 }
 
+/// `cargo xtask run node`: the same cluster, with the images that ship.
+pub(crate) fn figures_of_a_node(profile: &str) -> Result<ExitCode> {
+    let binaries = image::build(profile)?;
+    process::end_with_us();
+    let mut session = Session::new()?;
+    if session.binaries()? {
+        let xtask = workspace::target().join("debug").join("xtask");
+        session.end_to_end(&xtask, Some(&binaries))?;
+    }
+    Ok(session.finish())
+}
+
 /// How a step ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Verdict {
@@ -89,16 +101,8 @@ struct Session {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     process::end_with_us();
-    let root = workspace::root();
     let target = workspace::target();
-    let mut session = Session {
-        logs: target.join("xtask-logs"),
-        cache: env::var_os("OUTRIGGER_CACHE").map_or_else(|| root.join(".cache"), |folder| root.join(folder)),
-        root,
-        terminal: Terminal::new(),
-        done: Vec::new(),
-    };
-    fs::create_dir_all(&session.logs).with_context(|| session.logs.display().to_string())?;
+    let mut session = Session::new()?;
     let wanted = |suites: &[Suite]| args.suites.is_empty() || args.suites.iter().any(|suite| suites.contains(suite));
 
     if wanted(&[Suite::Lint]) {
@@ -129,9 +133,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         wanted(&[Suite::Sdk, Suite::Node]),
     );
     let end_to_end = args.suites.contains(&Suite::EndToEnd);
-    if (process || cluster || python || node || end_to_end)
-        && !session.cargo("binaries", &["build", "--workspace", "--bins", "--locked"], Runner::Preparation)?
-    {
+    if (process || cluster || python || node || end_to_end) && !session.binaries()? {
         session.terminal.note("the suites that need the binaries cannot run");
         return Ok(session.finish());
     }
@@ -151,12 +153,30 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         session.sdk("Node SDKs", sdk::Kind::Node, &binary)?;
     }
     if end_to_end {
-        session.end_to_end(&target.join("debug").join("xtask"))?;
+        session.end_to_end(&target.join("debug").join("xtask"), None)?;
     }
     Ok(session.finish())
 }
 
 impl Session {
+    fn new() -> Result<Self> {
+        let root = workspace::root();
+        let session = Self {
+            logs: workspace::target().join("xtask-logs"),
+            cache: env::var_os("OUTRIGGER_CACHE").map_or_else(|| root.join(".cache"), |folder| root.join(folder)),
+            root,
+            terminal: Terminal::new(),
+            done: Vec::new(),
+        };
+        fs::create_dir_all(&session.logs).with_context(|| session.logs.display().to_string())?;
+        Ok(session)
+    }
+
+    /// Builds all that suites run.
+    fn binaries(&mut self) -> Result<bool> {
+        self.cargo("binaries", &["build", "--workspace", "--bins", "--locked"], Runner::Preparation)
+    }
+
     fn cargo(&mut self, name: &'static str, arguments: &[&str], runner: Runner) -> Result<bool> {
         self.step(name, &mut workspace::cargo(arguments), runner)
     }
@@ -215,9 +235,10 @@ impl Session {
         Ok(())
     }
 
-    /// Builds the node's programs and installs the SDKs where that is not done yet, then runs pods.
-    fn end_to_end(&mut self, xtask: &Path) -> Result<()> {
+    /// Builds the node's programs and installs the SDKs where that is not done yet, then runs pods: all tests, or the figures of what is in a folder.
+    fn end_to_end(&mut self, xtask: &Path, figures: Option<&Path>) -> Result<()> {
         const NAME: &str = "end to end";
+        const FIGURES: &str = "figures";
         if let Err(missing) = Programs::check().and_then(|()| outrigger_cluster::check_node()) {
             self.skip(NAME, missing.to_string());
             return Ok(());
@@ -230,11 +251,15 @@ impl Session {
             let tests = ["test", "--package", "outrigger-cluster", "--test", "e2e", "--locked"];
             let mut command = workspace::cargo(&tests);
             command
-                .args(["--", "--ignored", "--nocapture"])
+                .args(["--", "--ignored", "--nocapture", "--test-threads", "1"])
                 .env("OUTRIGGER_E2E_PYTHON", clients.home());
+            match figures {
+                None => command.args(["--skip", FIGURES]),
+                Some(binaries) => command.arg(FIGURES).env("OUTRIGGER_E2E_BINARIES", binaries),
+            };
             self.step(NAME, &mut command, Runner::Cargo)?;
             let said = fs::read_to_string(self.log(NAME))?;
-            for figure in said.lines().filter_map(|line| line.strip_prefix("figure: ")) {
+            for figure in said.lines().filter_map(|line| Some(line.split_once("figure: ")?.1)) {
                 self.terminal.note(figure);
             }
         }

@@ -11,8 +11,12 @@
     reason = "a test panics where it fails, and looks at the clock to fail at all"
 )]
 
+mod canary;
+mod figures;
 mod images;
+mod jobs;
 mod pod;
+mod readme;
 mod rig;
 
 use outrigger_cluster::{Cluster, Options, run};
@@ -36,7 +40,7 @@ fn an_application_in_a_pod_keeps_being_answered() {
     rig.install();
     rig.shop("sk-canary-one");
     rig.apply(SHOP, &[pod::deployment()]);
-    let (name, uid) = running(&rig, "");
+    let (name, uid) = ready_pod(&rig, "");
     let seen = Seen::follow(&rig, &name);
     rig.until("both SDKs are answered", |_| {
         (seen.well("openai") > 0 && seen.well("anthropic") > 0).then_some(())
@@ -50,12 +54,24 @@ fn an_application_in_a_pod_keeps_being_answered() {
         "a key in the environment"
     );
 
+    jobs::ask_without_routes(&rig);
+    jobs::a_job_is_answered_at_once_and_completes(&rig);
+    rig.mark("a job is answered at once and completes");
+    canary::a_key_is_nowhere_in_the_applications_container(&rig, "sk-canary-one");
+    rig.mark("a key is nowhere in the application's container");
     a_key_rotates(&rig, &seen);
+    rig.mark("a key rotates");
+    jobs::it_was_held_and_told_what_to_apply(&rig);
+    rig.mark("it was held and told what to apply");
     the_controller_is_gone(&rig, &seen);
+    rig.mark("the controller is gone");
     none_failed(&seen);
     let seen = the_sidecar_is_killed_while_nothing_else_runs(&mut rig, &name, &uid);
+    rig.mark("the sidecar was killed while nothing else runs");
     the_sidecar_is_asked_to_end(&rig, &seen, &uid);
+    rig.mark("the sidecar is asked to end");
     the_pod_is_asked_to_end(&rig, &seen, &name);
+    rig.mark("the pod is asked to end");
 }
 
 /// A cluster with a pod in it, ended the way a test program ends: nothing of it is left on the host.
@@ -130,7 +146,7 @@ fn mentions(folder: &Path) -> usize {
 }
 
 /// The application's pod that is ready, other than `before`.
-fn running(rig: &Rig, before: &str) -> (String, String) {
+fn ready_pod(rig: &Rig, before: &str) -> (String, String) {
     rig.until("the application runs", |rig| {
         let pods = rig.kubectl("get pods -n shop -l app=app -o json");
         let pods: serde_json::Value = serde_json::from_str(&pods).unwrap();
@@ -254,7 +270,7 @@ fn the_pod_is_asked_to_end(rig: &Rig, seen: &Seen, name: &str) {
         seen.lines().iter().any(|line| line["kind"] == "end").then_some(())
     });
     assert_eq!(seen.failures().len(), failures, "calls failed on the way out");
-    running(rig, name);
+    ready_pod(rig, name);
 }
 
 /// Waits for a stream that has just been opened: its line, and its moment.

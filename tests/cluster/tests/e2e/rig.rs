@@ -1,7 +1,7 @@
 //! A cluster with a node, the controller installed by its chart from its image, scripted providers in a pod, and what an application in a pod has
 //! seen.
 
-use crate::images::{self, TAG};
+use crate::images::{self, REGISTRY, name_of};
 use outrigger_cluster::{Cluster, Options, run, run_with_input};
 use serde_json::{Value, json};
 use std::{
@@ -28,21 +28,38 @@ pub struct Rig {
     pub cluster: Cluster,
     /// Address of the scripted providers' pod.
     mock: String,
+    start: Instant,
 }
 
 impl Rig {
     /// An empty cluster whose node knows all images.
     pub fn start() -> Self {
+        let rig = Self::bare();
+        images::import_shipped(&rig.cluster);
+        rig.mark("images of what ships");
+        rig
+    }
+
+    /// Says when something was done: for those who wonder what takes so long.
+    pub fn mark(&self, what: &str) {
+        println!("{:6.1} s: {what}", self.start.elapsed().as_secs_f64());
+    }
+
+    /// An empty cluster whose node has never seen what ships.
+    pub fn bare() -> Self {
         let options = Options {
             node: true,
             ..Options::default()
         };
+        let start = Instant::now();
         let cluster = Cluster::start(&options).unwrap();
-        images::import(&cluster);
+        images::import_others(&cluster);
         let mut rig = Self {
             cluster,
             mock: String::new(),
+            start,
         };
+        rig.mark("the node runs, with an application's image");
         rig.apply("default", &[mock()]);
         rig.mock = rig.until("the scripted providers run", |rig| {
             let address = rig.kubectl("get pod mock -n default -o jsonpath={.status.podIP}");
@@ -59,10 +76,7 @@ impl Rig {
             (
                 "outrigger",
                 vec![
-                    format!("image.tag={TAG}"),
-                    "image.pullPolicy=Never".to_owned(),
-                    format!("sidecar.image.tag={TAG}"),
-                    "sidecar.image.pullPolicy=Never".to_owned(),
+                    format!("image.registry={REGISTRY}"),
                     // The scripted providers are pods.
                     "allowedCIDRs={10.88.0.0/16}".to_owned(),
                 ],
@@ -92,12 +106,22 @@ impl Rig {
         .unwrap();
     }
 
-    /// A namespace of restricted pods with one provider, of which `key` is the key, and two routes over it.
-    pub fn shop(&self, key: &str) {
+    /// A namespace of restricted pods.
+    pub fn namespace(&self, name: &str) {
         let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
-        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SHOP, "labels": labels } });
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
         self.cluster.apply(&namespace.to_string()).unwrap();
-        let at = format!("http://{}:5570", self.mock);
+    }
+
+    /// The first object that a selector picks.
+    pub fn object(&self, kind: &str, namespace: &str, selector: &str) -> Value {
+        let found: Value = serde_json::from_str(&self.kubectl(&format!("get {kind} -n {namespace} -l {selector} -o json"))).unwrap();
+        found["items"][0].clone()
+    }
+
+    /// Two providers in a namespace, of which `key` is the key, and a route over each.
+    pub fn shop(&self, key: &str) {
+        self.namespace(SHOP);
         let route = |name: &str, provider: &str| {
             let target = json!({ "keyRef": { "name": provider }, "model": "gpt-4o-mini" });
             json!({
@@ -114,7 +138,7 @@ impl Rig {
                 "metadata": { "name": name },
                 "spec": {
                     "provider": "custom",
-                    "endpoint": { "baseURL": format!("{at}/{name}/v1"), "dialect": "openai" },
+                    "endpoint": { "baseURL": format!("{}/v1", self.provider(name)), "dialect": "openai" },
                     "keys": [{ "name": "main", "secretRef": { "name": "keys", "key": "main" } }],
                 },
             })
@@ -133,12 +157,17 @@ impl Rig {
 
     /// Puts a key into the Secret of the application's people.
     pub fn store(&self, key: &str) {
-        let origins = json!({ "outrigger.dev/origins": format!("http://{}:5570", self.mock) });
+        let origins = json!({ "outrigger.dev/origins": self.provider("").trim_end_matches('/') });
         let metadata = json!({ "name": "keys", "annotations": origins });
         self.apply(
             SHOP,
             &[json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": { "main": key } })],
         );
+    }
+
+    /// Where a scripted provider is.
+    pub fn provider(&self, name: &str) -> String {
+        format!("http://{}:5570/{name}", self.mock)
     }
 
     /// Scripts a provider.
@@ -164,7 +193,8 @@ impl Rig {
             .collect()
     }
 
-    fn mock(&self, method: &str, path: &str, body: &str) -> String {
+    /// Asks the scripted providers' control API.
+    pub fn mock(&self, method: &str, path: &str, body: &str) -> String {
         let mut stream = TcpStream::connect((self.mock.as_str(), 5570)).unwrap();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: mock\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
@@ -206,7 +236,7 @@ fn mock() -> Value {
             "terminationGracePeriodSeconds": 1,
             "containers": [{
                 "name": "mock",
-                "image": format!("outrigger-mock:{TAG}"),
+                "image": name_of("outrigger-mock"),
                 "imagePullPolicy": "Never",
                 "args": ["mock", "--listen", "0.0.0.0:5570"],
             }],
