@@ -55,7 +55,8 @@ fn from_nothing_to_an_answer(rig: &Rig) -> f64 {
     // As they come from a registry.
     let archives = SHIPPED.map(|name| {
         let archive = folder.path().join(name);
-        images::shipped(name).write(&archive, true).unwrap();
+        let written = images::shipped(name).write(&archive, true).unwrap();
+        println!("figure: … {name}: {:.1} MiB to transfer", mebibytes(written.size()));
         archive
     });
     let start = Instant::now();
@@ -152,6 +153,11 @@ fn killed(rig: &Rig) -> f64 {
         failures.len()
     );
     last
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// A pod of its own with one container.

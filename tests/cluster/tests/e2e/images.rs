@@ -8,8 +8,8 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
-use tempfile::TempDir;
 
 /// Where everything that is packed here seems to come from. Nothing is pulled: a node asks no registry for what it has.
 pub const REGISTRY: &str = "registry.test/outrigger";
@@ -45,20 +45,40 @@ const SPARED: [&str; 13] = [
 /// What ships, by the names of its binaries.
 pub const SHIPPED: [&str; 2] = ["outrigger-controller", "outrigger-proxy"];
 
-/// Packs what ships, and makes it known to the node.
+/// Makes what ships known to the node.
 pub fn import_shipped(cluster: &Cluster) {
-    let folder = tempfile::tempdir().unwrap();
-    for name in SHIPPED {
-        cluster.import(&pack(&folder, &shipped(name), false)).unwrap();
-    }
+    static PACKED: OnceLock<Packed> = OnceLock::new();
+    PACKED
+        .get_or_init(|| Packed::of(&SHIPPED.map(|name| (name, shipped(name)))))
+        .import(cluster);
 }
 
-/// Packs what every cluster of a test has beside it: scripted providers and an application.
+/// Makes known to the node what every cluster of a test has beside it: scripted providers and an application.
 pub fn import_others(cluster: &Cluster) {
-    let folder = tempfile::tempdir().unwrap();
-    let providers = Image::of_program(&name_of("outrigger-mock"), &binary("outrigger").unwrap()).unwrap();
-    for image in [providers, application()] {
-        cluster.import(&pack(&folder, &image, false)).unwrap();
+    static PACKED: OnceLock<Packed> = OnceLock::new();
+    let providers = || Image::of_program(&name_of("outrigger-mock"), &binary("outrigger").unwrap()).unwrap();
+    PACKED
+        .get_or_init(|| Packed::of(&[("outrigger-mock", providers()), ("outrigger-app", application())]))
+        .import(cluster);
+}
+
+/// Archives that are made once for all clusters of a run; the next run writes them anew.
+struct Packed(Vec<PathBuf>);
+
+impl Packed {
+    fn of(images: &[(&str, Image)]) -> Self {
+        let pack = |(name, image): &(&str, Image)| {
+            let archive = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.tar"));
+            image.write(&archive, false).unwrap();
+            archive
+        };
+        Self(images.iter().map(pack).collect())
+    }
+
+    fn import(&self, cluster: &Cluster) {
+        for archive in &self.0 {
+            cluster.import(archive).unwrap();
+        }
     }
 }
 
@@ -67,13 +87,6 @@ pub fn shipped(name: &str) -> Image {
     let folder = env::var_os("OUTRIGGER_E2E_BINARIES");
     let program = folder.map_or_else(|| binary(name).unwrap(), |folder| Path::new(&folder).join(name));
     Image::of_program(&name_of(name), &program).unwrap()
-}
-
-/// The archive of an image.
-pub fn pack(folder: &TempDir, image: &Image, compressed: bool) -> PathBuf {
-    let archive = folder.path().join("image.tar");
-    image.write(&archive, compressed).unwrap();
-    archive
 }
 
 /// An image's full name.
