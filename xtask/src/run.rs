@@ -32,6 +32,9 @@ enum What {
     Mutants {
         /// Only the changes whose description matches this.
         filter: Option<String>,
+        /// Only so many of them, spread over all: K/N is the Kth of N parts. All of them take hours.
+        #[arg(long, value_name = "K/N")]
+        part: Option<String>,
     },
 }
 
@@ -60,7 +63,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         What::Node { profile } => test::figures_of_a_node(profile),
         What::Scenario(args) => scenario("scenario", args),
         What::Faults(args) => scenario("faults", args),
-        What::Mutants { filter } => mutants(filter.as_deref()),
+        What::Mutants { filter, part } => mutants(filter.as_deref(), part.as_deref()),
     }
 }
 
@@ -113,7 +116,7 @@ fn figures(args: &Figures) -> anyhow::Result<ExitCode> {
 }
 
 /// cargo-mutants works on a copy of the workspace; its report and the changes that nobody noticed are in `mutants.out` in the target folder.
-fn mutants(filter: Option<&str>) -> anyhow::Result<ExitCode> {
+fn mutants(filter: Option<&str>, part: Option<&str>) -> anyhow::Result<ExitCode> {
     let found = Command::new("cargo").args(["mutants", "--version"]).output().context("cargo")?;
     ensure!(
         found.status.success(),
@@ -124,6 +127,7 @@ fn mutants(filter: Option<&str>) -> anyhow::Result<ExitCode> {
         .args(["mutants", "--package", "outrigger-core", "--output"])
         .arg(workspace::target());
     command.args(filter.iter().flat_map(|filter| ["--re", filter]));
+    command.args(part.iter().flat_map(|part| ["--sharding", "round-robin", "--shard", part]));
     let status = command.current_dir(workspace::root()).status().context("cargo mutants")?;
     Ok(ExitCode::from(u8::from(!status.success())))
 }

@@ -224,7 +224,10 @@ impl Side {
         let routes: admin::Routes = Arc::new(move |request| match request.uri.path() {
             "/healthz" | "/startz" => Some(admin::text(StatusCode::OK, "ok\n")),
             "/readyz" if ready() => Some(admin::text(StatusCode::OK, "ok\n")),
-            "/readyz" => Some(admin::text(StatusCode::SERVICE_UNAVAILABLE, "not everything is known yet\n")),
+            "/readyz" => Some(admin::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not everything is known yet; where it stays so, the log says which watch fails\n",
+            )),
             _ => None,
         });
         let serving = admin::serve(listeners, metrics, routes, Tasks::new(), draining.clone());

@@ -23,7 +23,7 @@ mod order;
 
 use crate::{
     PicoUsd, Tick,
-    health::{Health, Slots, Wanted, lane_of},
+    health::{Health, Pace, Slots, Wanted, lane_of},
     router::Matched,
     table::{Candidate, Needs, Table, TargetModel},
 };
@@ -126,12 +126,7 @@ pub struct Score {
     pub share_ppm: u32,
     /// Not asked for a minute, and this call finds out how it is.
     pub refreshed: bool,
-    /// Tokens of its usual answer.
-    usual: Option<u64>,
-    /// Known, but not of late; or asked, and nothing came.
-    stale: bool,
-    /// How long the oldest attempt in flight has waited.
-    waited: Duration,
+    pace: Pace,
 }
 
 /// Why a candidate is where it is.

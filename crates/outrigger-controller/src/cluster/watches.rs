@@ -34,8 +34,10 @@ pub(crate) fn watch(
         macro_rules! follow {
             ($name:literal, $stream:expr, $store:ident, $reach:path) => {{
                 let (stream, cluster, tell) = ($stream, Arc::clone(cluster), Arc::clone(tell));
+                let namespace = scope.map(str::to_owned);
                 tasks.background($name, async move {
-                    follow($name, stream, |event| {
+                    let told = |error: &watcher::Error| interrupted($name, namespace.as_deref(), error);
+                    follow(stream, told, |event| {
                         let changes = cluster.$store.take(at, event);
                         let reach = Reach(&cluster);
                         let concerned: BTreeSet<String> = changes.iter().flat_map(|change| $reach(&reach, change)).collect();
@@ -100,15 +102,44 @@ where
     }
 }
 
-async fn follow<K: Resource>(name: &'static str, stream: impl Stream<Item = watcher::Result<Event<K>>>, mut take: impl FnMut(Event<K>)) {
+async fn follow<K: Resource>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>>,
+    told: impl Fn(&watcher::Error),
+    mut take: impl FnMut(Event<K>),
+) {
     let stream = stream.default_backoff();
     pin_mut!(stream);
     while let Some(event) = stream.next().await {
         match event {
             // Who owns which field is of no use here and as large as the rest.
             Ok(event) => take(event.modify(|object| slim(object.meta_mut()))),
-            Err(error) => tracing::warn!(%error, watch = name, "a watch was interrupted"),
+            Err(error) => told(&error),
         }
+    }
+}
+
+/// Of a watch that may not be, no other replica and no later try gets further; and until every watch has answered, no replica is ready.
+fn interrupted(watch: &'static str, namespace: Option<&str>, error: &watcher::Error) {
+    if refused(error) {
+        tracing::error!(
+            watch,
+            namespace,
+            "the controller may not watch: its own Role or RoleBinding there is gone or changed; `helm upgrade` of its chart makes them again"
+        );
+    } else {
+        tracing::warn!(%error, watch, namespace, "a watch was interrupted");
+    }
+}
+
+/// Whether the API server has said that it may not be.
+fn refused(error: &watcher::Error) -> bool {
+    use watcher::Error as E;
+    match error {
+        E::InitialListFailed(kube::Error::Api(status))
+        | E::WatchStartFailed(kube::Error::Api(status))
+        | E::WatchFailed(kube::Error::Api(status)) => status.code == 403,
+        E::WatchError(status) => status.code == 403,
+        _ => false,
     }
 }
 
@@ -116,5 +147,23 @@ fn slim(meta: &mut ObjectMeta) {
     meta.managed_fields = None;
     if let Some(annotations) = meta.annotations.as_mut() {
         annotations.retain(|name, _| name.starts_with("outrigger.dev/"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn a_watch_that_may_not_be_is_told_from_one_that_broke() {
+        let status = |code| Box::new(Status::failure("no", "reason").with_code(code));
+        let api = |code| kube::Error::Api(status(code));
+        for (code, expected) in [(403, true), (401, false), (410, false), (500, false)] {
+            assert_eq!(refused(&watcher::Error::InitialListFailed(api(code))), expected, "{code}");
+            assert_eq!(refused(&watcher::Error::WatchStartFailed(api(code))), expected, "{code}");
+            assert_eq!(refused(&watcher::Error::WatchError(status(code))), expected, "{code}");
+        }
+        assert!(!refused(&watcher::Error::NoResourceVersion));
     }
 }

@@ -170,24 +170,24 @@ impl Samples {
         }
     }
 
-    /// The median, and whether it is of late: of the last minute alone, if that saw anything to speak of, so that what a seldom asked
-    /// target once was does not outweigh what it has become.
-    pub(super) fn pace(&self, now: Tick) -> Option<(Duration, bool)> {
+    /// The median in microseconds, and whether it is of late: of the last minute alone, if that saw anything to speak of, so that what a
+    /// seldom asked target once was does not outweigh what it has become.
+    pub(super) fn pace(&self, now: Tick) -> Option<(u32, bool)> {
         let from = second(now).saturating_sub(WINDOW);
         if self.enough_from.is_some_and(|enough| enough >= from) {
-            return self.quantile(500_000, now).map(|median| (median, true));
+            return self.median().map(|median| (median, true));
         }
         let recent = || self.seconds.iter().rev().take_while(|second| second.at >= from);
         let mut seen = 0;
         for second in recent() {
             seen += second.seen;
             if seen >= NEEDED {
-                return self.quantile(500_000, now).map(|median| (median, true));
+                return self.median().map(|median| (median, true));
             }
         }
         if seen < KNOWN {
             let known = self.count(now) >= KNOWN;
-            return known.then(|| self.quantile(500_000, now)).flatten().map(|median| (median, false));
+            return known.then(|| self.median()).flatten().map(|median| (median, false));
         }
         let mut times: Vec<u32> = recent()
             .flat_map(|second| second.kept.iter().take(second.seen as usize))
@@ -195,7 +195,11 @@ impl Samples {
             .collect();
         times.sort_unstable();
         let median = times.get(times.len().div_ceil(2).saturating_sub(1))?;
-        Some((Duration::from_micros(u64::from(*median)), true))
+        Some((*median, true))
+    }
+
+    fn median(&self) -> Option<u32> {
+        self.grid.get(50).copied()
     }
 
     /// The quantile at `ppm` millionths.

@@ -162,9 +162,9 @@ impl Lane {
         rest.take_while(|start| now.since(**start) > patience).count()
     }
 
-    /// How long the oldest attempt in flight has waited.
-    pub(super) fn waited(&self, now: Tick) -> Duration {
-        self.waiting.front().map_or(Duration::ZERO, |start| now.since(*start))
+    /// How long the oldest attempt in flight has waited, µs.
+    pub(super) fn waited(&self, now: Tick) -> u64 {
+        self.waiting.front().map_or(0, |start| now.0.saturating_sub(start.0))
     }
 
     /// The time that `rule` looks at; `None` = not known well enough to judge.

@@ -9,8 +9,8 @@ use core::time::Duration;
 const MEMORY: Duration = Duration::from_mins(10);
 /// The weight of a new value is one of so many, once there have been as many.
 const INERTIA: u32 = 16;
-/// Who waits for so long waits in vain.
-const VAIN: Duration = Duration::from_mins(1);
+/// Who waits for so long waits in vain, µs.
+const VAIN: u64 = 60_000_000;
 
 /// What is told when a call is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,14 +91,14 @@ pub(crate) struct Terms {
 /// How fast a target is for calls of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
-    /// Median time to first content; the whole of a unary answer.
-    pub(crate) first_content: Option<Duration>,
-    /// Median time per token of a stream.
-    pub(crate) per_token: Option<Duration>,
+    /// Median time to first content, µs; the whole of a unary answer.
+    pub(crate) first_content: Option<u32>,
+    /// Median time per token of a stream, µs.
+    pub(crate) per_token: Option<u32>,
     /// Known, but not of late; or asked, and nothing came.
     pub(crate) stale: bool,
-    /// How long the oldest attempt in flight has waited.
-    pub(crate) waited: Duration,
+    /// How long the oldest attempt in flight has waited, µs.
+    pub(crate) waited: u64,
     /// Tokens of a usual answer.
     pub(crate) output: Option<u64>,
 }
@@ -184,6 +184,11 @@ impl Health {
     fn lane(&self, slots: &Slots, target: usize, lane: usize) -> Option<&Lane> {
         self.sites.find(slots.span(target)?.site)?.lanes.get(lane)
     }
+}
+
+/// A time that is kept in microseconds.
+pub(crate) fn micros(time: Option<u32>) -> Option<Duration> {
+    time.map(|micros| Duration::from_micros(u64::from(micros)))
 }
 
 /// The part of a prompt that went through the provider's cache, either way; nothing where there was no prompt.

@@ -29,7 +29,7 @@ mod view;
 pub(crate) use keys::Bar;
 pub(crate) use lane::{REASONING, lane_of};
 pub use learnt::{Headroom, Learnt};
-pub(crate) use learnt::{Pace, Wanted};
+pub(crate) use learnt::{Pace, Wanted, micros};
 pub(crate) use site::{Grade, Standing, View};
 pub use view::{KeyState, KindView, ScoreView, TargetState, TargetView};
 

@@ -3,7 +3,7 @@
 use super::{
     Grade, Health, Slots, View,
     lane::{LANES, kind_of},
-    learnt::Wanted,
+    learnt::{Wanted, micros},
     site::Site,
 };
 use crate::{
@@ -130,8 +130,8 @@ impl Health {
             KindView {
                 prompt_from,
                 stream,
-                first_content: terms.pace.first_content,
-                per_token: terms.pace.per_token,
+                first_content: micros(terms.pace.first_content),
+                per_token: micros(terms.pace.per_token),
                 output: terms.pace.output,
             }
         });

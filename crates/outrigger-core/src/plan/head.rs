@@ -6,7 +6,10 @@ use super::{
     judge::Judge,
     order::{drawn, refreshed, time, usual},
 };
-use crate::table::{Balance, Candidate};
+use crate::{
+    health::Pace,
+    table::{Balance, Candidate},
+};
 use alloc::vec::Vec;
 
 /// A candidate and its place in the rule.
@@ -44,43 +47,38 @@ impl Judge<'_> {
 
     fn cheapest<'a>(&self, group: impl Iterator<Item = Listed<'a>> + Clone) -> Option<Listed<'a>> {
         let usual = usual(group.clone().map(|(_, one)| self.usual_output(one.target)));
-        self.least(group, |one| {
-            let facts = self.facts(one.target);
-            let output = self.output(facts, self.usual_output(one.target).unwrap_or(usual));
-            let cost = self.cost(facts, output, self.cached(one.target));
-            (cost.is_none(), cost)
-        })
+        self.least(group.map(|one| {
+            let target = one.1.target;
+            let facts = self.facts(target);
+            let output = self.output(facts, self.usual_output(target).unwrap_or(usual));
+            let cost = self.cost(facts, output, self.cached(target));
+            (one, (cost.is_none(), cost))
+        }))
     }
 
-    fn fastest<'a>(&self, group: impl Iterator<Item = Listed<'a>> + Clone) -> Option<Listed<'a>> {
+    fn fastest<'a>(&self, group: impl Iterator<Item = Listed<'a>>) -> Option<Listed<'a>> {
         let mut paces = Vec::with_capacity(self.candidates().len());
-        paces.extend(group.clone().map(|(_, one)| self.pace(one.target)));
-        let stale = || group.clone().zip(&paces).filter(|((_, one), pace)| pace.stale && one.weight > 0);
+        paces.extend(group.map(|one| (one, self.pace(one.1.target))));
+        let stale = || paces.iter().filter(|(one, pace)| pace.stale && one.1.weight > 0);
         if let Some(drawn) = refreshed(stale().count(), self.seed) {
-            return stale().nth(drawn).map(|(one, _)| one);
+            return stale().nth(drawn).map(|(one, _)| *one);
         }
-        let usual = usual(paces.iter().map(|pace| pace.output));
-        let per_token = paces.iter().filter_map(|pace| pace.per_token).min();
-        let mut times = Vec::with_capacity(paces.len());
-        times.extend(group.clone().zip(&paces).map(|((_, one), pace)| {
-            let output = self.output(self.facts(one.target), pace.output.unwrap_or(usual));
-            time(pace.first_content, pace.per_token.or(per_token), output)
-        }));
-        let best = times.iter().flatten().min().copied().unwrap_or_default();
-        let mut times = times.iter().zip(&paces).map(|(time, pace)| time.unwrap_or(best.max(pace.waited)));
-        self.least(group, |_| times.next())
+        let usual = usual(paces.iter().map(|(_, pace)| pace.output));
+        let per_token = paces.iter().filter_map(|(_, pace)| pace.per_token).min();
+        let time = |(one, pace): &(Listed<'_>, Pace)| {
+            let output = self.output(self.facts(one.1.target), pace.output.unwrap_or(usual));
+            time(pace, per_token, output)
+        };
+        let best = paces.iter().filter_map(time).min().unwrap_or_default();
+        self.least(paces.iter().map(|one| (one.0, time(one).unwrap_or(best.max(one.1.waited)))))
     }
 
     /// Of those with the least value one by weight; who has no weight comes behind all who have.
-    fn least<'a, V: Ord>(
-        &self,
-        group: impl Iterator<Item = Listed<'a>> + Clone,
-        mut value: impl FnMut(&Candidate) -> V,
-    ) -> Option<Listed<'a>> {
-        let mut values = Vec::with_capacity(self.candidates().len());
-        values.extend(group.clone().map(|(_, one)| (one.weight == 0, value(one))));
-        let least = values.iter().min()?;
-        let equals = group.zip(&values).filter(|(_, value)| *value == least);
-        self.draw(equals.map(|(one, _)| one))
+    fn least<'a, V: Ord>(&self, valued: impl Iterator<Item = (Listed<'a>, V)>) -> Option<Listed<'a>> {
+        let mut all = Vec::with_capacity(self.candidates().len());
+        all.extend(valued.map(|(one, value)| ((one.1.weight == 0, value), one)));
+        let least = all.iter().map(|(value, _)| value).min()?;
+        let equals = all.iter().filter(|(value, _)| value == least);
+        self.draw(equals.map(|(_, one)| *one))
     }
 }

@@ -3,7 +3,7 @@
 use super::{Ranked, Reason, Score, Shape};
 use crate::{
     PicoUsd, Tick, Usage,
-    health::{Bar, Grade, Health, Pace, Slots, Standing, View, Wanted, lane_of},
+    health::{Bar, Grade, Health, Pace, Slots, Standing, View, Wanted, lane_of, micros},
     router::Matched,
     seed,
     table::{Balance, Breaker, Candidate, ModelFacts, Residency, Rule, Table, TargetModel},
@@ -179,14 +179,12 @@ impl<'a> Judge<'a> {
         let (lane, affinity) = (self.lane, self.shape.affinity);
         let terms = self.health.terms(self.slots, ranked.target, lane, affinity, wanted, self.now);
         ranked.score = Score {
-            first_content: terms.pace.first_content,
-            per_token: terms.pace.per_token,
+            first_content: micros(terms.pace.first_content),
+            per_token: micros(terms.pace.per_token),
             cached_ppm: terms.cached_ppm,
             in_flight: terms.in_flight,
             headroom_ppm: terms.headroom_ppm,
-            stale: terms.pace.stale,
-            waited: terms.pace.waited,
-            usual: terms.pace.output,
+            pace: terms.pace,
             ..ranked.score
         };
     }

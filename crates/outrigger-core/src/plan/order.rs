@@ -1,7 +1,11 @@
 //! Puts candidates that have been looked at in their order. It never changes its mind about one because of who was tried before.
 
 use super::{Ranked, Reason, Score, judge::Judge};
-use crate::{health::Wanted, seed, table::Balance};
+use crate::{
+    health::{Pace, Wanted},
+    seed,
+    table::Balance,
+};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -77,26 +81,27 @@ impl Judge<'_> {
             self.score(one, wanted);
         }
         if wanted.cost || wanted.time {
-            let usual = usual(same.iter().map(|one| one.score.usual));
+            let usual = usual(same.iter().map(|one| one.score.pace.output));
             for one in same.iter_mut() {
-                self.expect(one, one.score.usual.unwrap_or(usual));
+                self.expect(one, one.score.pace.output.unwrap_or(usual));
             }
         }
         if !wanted.time {
             return;
         }
         let kept = |one: &&Ranked| one.reason == Reason::Kept;
-        let per_token = same.iter().filter(kept).filter_map(|one| one.score.per_token).min();
-        let time = |score: &Score| time(score.first_content, score.per_token.or(per_token), score.output_tokens);
+        let per_token = same.iter().filter(kept).filter_map(|one| one.score.pace.per_token).min();
+        let time = |score: &Score| time(&score.pace, per_token, score.output_tokens);
         let best = same.iter().filter(kept).filter_map(|one| time(&one.score)).min();
         for one in same {
-            one.score.time = time(&one.score).or(Some(best.unwrap_or_default().max(one.score.waited)));
+            let micros = time(&one.score).unwrap_or(best.unwrap_or_default().max(one.score.pace.waited));
+            one.score.time = Some(Duration::from_micros(micros));
         }
     }
 
     /// One call in [`REFRESH`] goes first to a target that has not been asked of late, however slow it was then.
     fn refresh(&self, same: &mut [Ranked]) {
-        let stale = |one: &&mut Ranked| one.score.stale && one.weight > 0 && one.reason == Reason::Kept;
+        let stale = |one: &&mut Ranked| one.score.pace.stale && one.weight > 0 && one.reason == Reason::Kept;
         let drawn = refreshed(same.iter_mut().filter(stale).count(), self.seed);
         if let Some(one) = drawn.and_then(|at| same.iter_mut().filter(stale).nth(at)) {
             one.score.refreshed = true;
@@ -120,10 +125,10 @@ pub(super) fn usual(told: impl Iterator<Item = Option<u64>>) -> u64 {
     sum.checked_div(count).unwrap_or(USUAL)
 }
 
-/// How long an answer of so many tokens is expected to take.
-pub(super) fn time(first_content: Option<Duration>, per_token: Option<Duration>, tokens: u64) -> Option<Duration> {
-    let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-    Some(first_content?.saturating_add(per_token.unwrap_or_default().saturating_mul(tokens)))
+/// How long an answer of so many tokens is expected to take, µs; each token `per_token` where the pace does not say.
+pub(super) fn time(pace: &Pace, per_token: Option<u32>, tokens: u64) -> Option<u64> {
+    let each = u64::from(pace.per_token.or(per_token).unwrap_or_default());
+    Some(u64::from(pace.first_content?).saturating_add(each.saturating_mul(tokens)))
 }
 
 fn to_front(same: &mut [Ranked], at: usize) {
