@@ -137,9 +137,9 @@ fn refused(error: &watcher::Error) -> bool {
     match error {
         E::InitialListFailed(kube::Error::Api(status))
         | E::WatchStartFailed(kube::Error::Api(status))
-        | E::WatchFailed(kube::Error::Api(status)) => status.code == 403,
-        E::WatchError(status) => status.code == 403,
-        _ => false,
+        | E::WatchFailed(kube::Error::Api(status))
+        | E::WatchError(status) => status.code == 403,
+        E::InitialListFailed(_) | E::WatchStartFailed(_) | E::WatchFailed(_) | E::NoResourceVersion => false,
     }
 }
 
