@@ -215,12 +215,6 @@ impl Health {
         slots.pairs(target).iter().map(move |slot| self.bar(slot, now))
     }
 
-    /// Whether nothing at all is held against a target: [`Self::standing`] would be the best there is.
-    pub(crate) fn is_well(&self, slots: &Slots, target: usize, view: View<'_>, now: Tick) -> bool {
-        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
-        site.is_none_or(|site| site.is_well(view, now))
-    }
-
     /// The best that any key of a target may do; `None` where it has none.
     pub(crate) fn best(&self, slots: &Slots, target: usize, now: Tick) -> Option<Bar> {
         let mut best = None;

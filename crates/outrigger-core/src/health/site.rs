@@ -82,6 +82,11 @@ pub(crate) enum Grade {
 }
 
 impl Standing {
+    /// Whether nothing at all is held against the target.
+    pub(crate) fn is_best(&self) -> bool {
+        self.grade == Grade::Up && self.share >= WHOLE
+    }
+
     /// Of a target of which nothing is known.
     pub(crate) const UNKNOWN: Self = Self {
         grade: Grade::Up,
@@ -159,21 +164,6 @@ impl Site {
     /// How it stands, by what is written down and by the clock. `None` for the lane's latency = not known.
     pub(super) fn standing(&self, view: View<'_>, now: Tick) -> Standing {
         self.graded(self.failing(view, now).is_some(), view, now)
-    }
-
-    /// Whether its standing is the best there is, found by what mostly is so.
-    pub(super) fn is_well(&self, view: View<'_>, now: Tick) -> bool {
-        let lane = self.lanes.get(view.lane);
-        let returned = [self.returned, lane.and_then(|lane| lane.returned)];
-        let slow = || {
-            let rule = view.breaker.slow.as_ref();
-            rule.is_some_and(|rule| lane.and_then(|lane| lane.latency(view.lane, rule, now)) > Some(rule.threshold))
-        };
-        self.overloaded <= now
-            && self.down.as_ref().is_none_or(|down| !Self::binds(down, view.breaker, now))
-            && returned.into_iter().flatten().all(|returned| returned.share(now) >= WHOLE)
-            && !slow()
-            && self.failing(view, now).is_none()
     }
 
     /// The standing of a target that is failing now, or is not.

@@ -115,7 +115,7 @@ impl<'a> Judge<'a> {
         self.unfit(target, facts, true).is_none()
             && !self.is_bound_to(target)
             && self.health.best(self.slots, target, self.now) == Some(Bar::Free)
-            && self.health.is_well(self.slots, target, self.view(reasoning), self.now)
+            && self.health.standing(self.slots, target, self.view(reasoning), self.now).is_best()
     }
 
     /// How a target stands, and its best key.

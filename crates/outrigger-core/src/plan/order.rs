@@ -94,6 +94,7 @@ impl Judge<'_> {
         let time = |score: &Score| time(&score.pace, per_token, score.output_tokens);
         let best = same.iter().filter(kept).filter_map(|one| time(&one.score)).min();
         for one in same {
+            // Not known: as good as the best, until its first answers are overdue.
             let micros = time(&one.score).unwrap_or(best.unwrap_or_default().max(one.score.pace.waited));
             one.score.time = Some(Duration::from_micros(micros));
         }
