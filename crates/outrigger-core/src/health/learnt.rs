@@ -52,7 +52,7 @@ impl Mean {
     }
 
     pub(super) fn get(&self, now: Tick) -> Option<u64> {
-        (self.count > 0 && now.since(self.at) <= MEMORY).then_some(self.value.div_ceil(256))
+        (self.count > 0 && now <= self.at.after(MEMORY)).then_some(self.value.div_ceil(256))
     }
 }
 

@@ -6,10 +6,7 @@ use super::{
     judge::Judge,
     order::{drawn, refreshed, time, usual},
 };
-use crate::{
-    health::Pace,
-    table::{Balance, Candidate},
-};
+use crate::table::{Balance, Candidate};
 use alloc::vec::Vec;
 
 /// A candidate and its place in the rule.
@@ -28,7 +25,7 @@ impl Judge<'_> {
             Balance::Cheapest => self.cheapest(group)?,
             Balance::Fastest => self.fastest(group)?,
         };
-        Some(self.look(at, one))
+        Some(self.kept(at, one))
     }
 
     /// One by weight; the first where none has any.
@@ -45,40 +42,42 @@ impl Judge<'_> {
         Some(other.filter(|other| load(other.1, one.1) < load(one.1, other.1)).unwrap_or(one))
     }
 
-    fn cheapest<'a>(&self, group: impl Iterator<Item = Listed<'a>> + Clone) -> Option<Listed<'a>> {
-        let usual = usual(group.clone().map(|(_, one)| self.usual_output(one.target)));
-        self.least(group.map(|one| {
-            let target = one.1.target;
-            let facts = self.facts(target);
-            let output = self.output(facts, self.usual_output(target).unwrap_or(usual));
-            let cost = self.cost(facts, output, self.cached(target));
-            (one, (cost.is_none(), cost))
-        }))
+    fn cheapest<'a>(&self, group: impl Iterator<Item = Listed<'a>>) -> Option<Listed<'a>> {
+        let mut all = Vec::with_capacity(self.candidates().len());
+        all.extend(group.map(|one| (one, self.usual_output(one.1.target), None)));
+        let usual = usual(all.iter().map(|(_, output, _)| *output));
+        for ((_, candidate), output, cost) in &mut all {
+            let facts = self.facts(candidate.target);
+            *cost = self.cost(facts, self.output(facts, output.unwrap_or(usual)), self.cached(candidate.target));
+        }
+        self.least(&all, |(one, _, cost)| (*one, (cost.is_none(), *cost)))
     }
 
     fn fastest<'a>(&self, group: impl Iterator<Item = Listed<'a>>) -> Option<Listed<'a>> {
-        let mut paces = Vec::with_capacity(self.candidates().len());
-        paces.extend(group.map(|one| (one, self.pace(one.1.target))));
-        let stale = || paces.iter().filter(|(one, pace)| pace.stale && one.1.weight > 0);
+        let mut all = Vec::with_capacity(self.candidates().len());
+        all.extend(group.map(|one| (one, self.pace(one.1.target), None)));
+        let stale = || all.iter().filter(|(one, pace, _)| pace.stale && one.1.weight > 0);
         if let Some(drawn) = refreshed(stale().count(), self.seed) {
-            return stale().nth(drawn).map(|(one, _)| *one);
+            return stale().nth(drawn).map(|(one, ..)| *one);
         }
-        let usual = usual(paces.iter().map(|(_, pace)| pace.output));
-        let per_token = paces.iter().filter_map(|(_, pace)| pace.per_token).min();
-        let time = |(one, pace): &(Listed<'_>, Pace)| {
-            let output = self.output(self.facts(one.1.target), pace.output.unwrap_or(usual));
-            time(pace, per_token, output)
-        };
-        let best = paces.iter().filter_map(time).min().unwrap_or_default();
-        self.least(paces.iter().map(|one| (one.0, time(one).unwrap_or(best.max(one.1.waited)))))
+        let usual = usual(all.iter().map(|(_, pace, _)| pace.output));
+        let per_token = all.iter().filter_map(|(_, pace, _)| pace.per_token).min();
+        for ((_, candidate), pace, took) in &mut all {
+            let output = self.output(self.facts(candidate.target), pace.output.unwrap_or(usual));
+            *took = time(pace, per_token, output);
+        }
+        let best = all.iter().filter_map(|(_, _, took)| *took).min().unwrap_or_default();
+        self.least(&all, |(one, pace, took)| (*one, took.unwrap_or(best.max(pace.waited))))
     }
 
     /// Of those with the least value one by weight; who has no weight comes behind all who have.
-    fn least<'a, V: Ord>(&self, valued: impl Iterator<Item = (Listed<'a>, V)>) -> Option<Listed<'a>> {
-        let mut all = Vec::with_capacity(self.candidates().len());
-        all.extend(valued.map(|(one, value)| ((one.1.weight == 0, value), one)));
-        let least = all.iter().map(|(value, _)| value).min()?;
-        let equals = all.iter().filter(|(value, _)| value == least);
-        self.draw(equals.map(|(_, one)| *one))
+    fn least<'a, T, V: Ord>(&self, all: &[T], valued: impl Fn(&T) -> (Listed<'a>, V)) -> Option<Listed<'a>> {
+        let key = |one: &T| {
+            let (one, value) = valued(one);
+            ((one.1.weight == 0, value), one)
+        };
+        let least = all.iter().map(|one| key(one).0).min()?;
+        let equals = all.iter().map(key).filter(|(value, _)| *value == least);
+        self.draw(equals.map(|(_, one)| one))
     }
 }

@@ -79,31 +79,46 @@ impl<'a> Judge<'a> {
 
     pub(super) fn look(&self, at: usize, candidate: &Candidate) -> Ranked {
         let target = candidate.target;
-        let facts = self.facts(target);
-        let reasoning = facts.is_some_and(|facts| facts.reasoning);
-        let (standing, keys) = self.stand(target, reasoning);
+        let well = self.kept(at, candidate);
+        let standing = self.health.standing(self.slots, target, self.view(well.reasoning), self.now);
+        let keys = self.health.best(self.slots, target, self.now);
         let bound = self.is_bound_to(target);
         // Nobody else would understand a call that is bound.
         let kept = bound && matches!(standing.grade, Grade::Up | Grade::Slow) && keys.is_some_and(Bar::open);
         Ranked {
-            candidate: at,
-            target,
             reason: if kept {
                 Reason::Kept
             } else {
                 self.reason(at, target, keys, &standing)
             },
-            window: facts.and_then(|facts| facts.context_window),
-            reasoning,
             score: Score {
                 share_ppm: u32::try_from(standing.share).unwrap_or(u32::MAX),
                 bound,
+                ..well.score
+            },
+            latency: standing.latency,
+            near: keys == Some(Bar::Near),
+            ..well
+        }
+    }
+
+    /// A candidate that is [calm](Self::calm).
+    pub(super) fn kept(&self, at: usize, candidate: &Candidate) -> Ranked {
+        let facts = self.facts(candidate.target);
+        Ranked {
+            candidate: at,
+            target: candidate.target,
+            reason: Reason::Kept,
+            window: facts.and_then(|facts| facts.context_window),
+            reasoning: facts.is_some_and(|facts| facts.reasoning),
+            score: Score {
+                share_ppm: 1_000_000,
                 ..Score::default()
             },
             priority: candidate.priority,
             weight: candidate.weight,
-            latency: standing.latency,
-            near: keys == Some(Bar::Near),
+            latency: None,
+            near: false,
         }
     }
 
@@ -116,12 +131,6 @@ impl<'a> Judge<'a> {
             && !self.is_bound_to(target)
             && self.health.best(self.slots, target, self.now) == Some(Bar::Free)
             && self.health.standing(self.slots, target, self.view(reasoning), self.now).is_best()
-    }
-
-    /// How a target stands, and its best key.
-    fn stand(&self, target: usize, reasoning: bool) -> (Standing, Option<Bar>) {
-        let standing = self.health.standing(self.slots, target, self.view(reasoning), self.now);
-        (standing, self.health.best(self.slots, target, self.now))
     }
 
     fn view(&self, reasoning: bool) -> View<'_> {
