@@ -52,3 +52,16 @@ fn slow_answers_of_before_do_not_make_a_target_slow_again() {
     let now = world.run(0, 20, 300, Class::Ok, now);
     assert_eq!(world.grade(0, now), Grade::Slow, "what begins after it counts");
 }
+
+#[test]
+fn a_route_that_bears_more_does_not_end_another_routes_way_back() {
+    let mut world = World::new(&chain(1));
+    let (strict, lenient) = (slow(SlowOf::FirstContent, ms(200)), slow(SlowOf::FirstContent, ms(1_000)));
+    world.breaker = strict;
+    let now = world.run(0, 20, 300, Class::Ok, at(0)).after(ms(250));
+    assert!(world.review(0, now).due);
+    world.breaker = lenient;
+    assert_eq!(world.grade(0, now), Grade::Up);
+    world.breaker = strict;
+    assert!(world.review(0, now).due, "it has waited for its probe already");
+}

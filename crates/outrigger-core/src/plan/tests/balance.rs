@@ -323,6 +323,20 @@ fn a_target_near_its_limit_stands_behind_those_with_room_until_the_reset() {
 }
 
 #[test]
+fn room_that_cannot_be_used_puts_nobody_behind() {
+    for balance in [Balance::Weighted, Balance::Cheapest, Balance::Fastest, Balance::LeastBusy] {
+        // Beside one that is near its limit: one that only stands by, and one that fails.
+        let weights = [1, 0, 1].map(|weight| Spec { weight, ..Spec::default() });
+        let mut world = of_specs(&weights, balance);
+        world.tell(0, None, near(5, None), SHAPE, at(0));
+        world.feed(2, 3, ms(1), failed(), at(0));
+        let order = world.order(at(10), 1);
+        assert_eq!(order[0], (0, Reason::Kept), "{balance:?}");
+        assert_eq!(order[1], (1, Reason::Standby), "{balance:?}");
+    }
+}
+
+#[test]
 fn a_call_that_only_its_origin_understands_returns_there_if_that_can_serve() {
     for balance in [Balance::Weighted, Balance::Cheapest, Balance::Fastest, Balance::LeastBusy] {
         let mut specs = vec![Spec::default(); 4];
