@@ -121,14 +121,18 @@ impl Check {
             | Verdict::Committed(_)
             | Verdict::Refused(_) => return,
         }
-        let untried = self.untried(eyes, live, serves).or_else(|| {
-            // Where none can serve, one that is down is better than an instant error.
-            let any = (0..live.suited.len()).any(|target| {
-                let stand = fits(eyes, live, target).then(|| self.stand(eyes, target));
-                stand.is_some_and(|stand| serves(stand.state) && stand.ready.contains(&true))
+        let untried = self
+            .untried(eyes, live, |target, state| serves(state) && !failed(live, target))
+            .or_else(|| {
+                // Where none can serve, one that is down is better than an instant error.
+                let any = (0..live.suited.len()).any(|target| {
+                    let stand = fits(eyes, live, target).then(|| self.stand(eyes, target));
+                    stand.is_some_and(|stand| serves(stand.state) && stand.ready.contains(&true))
+                });
+                (!any)
+                    .then(|| self.untried(eyes, live, |target, state| is_down(state) && !failed(live, target)))
+                    .flatten()
             });
-            (!any).then(|| self.untried(eyes, live, is_down)).flatten()
-        });
         if let Some((target, key)) = untried {
             let what = format!("given up although t{target} k{key} is untried");
             self.fail(Property::GivesUp, eyes.now, Some(live.number), what);
@@ -164,7 +168,11 @@ impl Check {
         if last.is_none_or(|last| eyes.now < last.after(pause)) {
             return Some((Property::Pair, "the same target and key again without a pause"));
         }
-        let untried = self.untried(eyes, live, serves).is_some();
+        let untried = self
+            .untried(eyes, live, |other, state| {
+                serves(state) && (other == target || !failed(live, other))
+            })
+            .is_some();
         untried.then_some((Property::Pair, "the same target and key again while another is untried"))
     }
 
@@ -188,7 +196,7 @@ impl Check {
     }
 
     /// A pair that was not tried and can be sent, at a target in such a state.
-    fn untried(&self, eyes: &Eyes<'_>, live: &Live, wanted: fn(TargetState) -> bool) -> Option<(usize, usize)> {
+    fn untried(&self, eyes: &Eyes<'_>, live: &Live, wanted: impl Fn(usize, TargetState) -> bool) -> Option<(usize, usize)> {
         (0..live.suited.len())
             .filter(|target| fits(eyes, live, *target))
             .find_map(|target| {
@@ -199,7 +207,7 @@ impl Check {
                 let keys = 0..stand.ready.len();
                 let standing_by = keys.clone().any(|key| ready(key) && weighs(key));
                 let mut free = keys.filter(|key| ready(*key) && !live.tried(target, *key) && (weighs(*key) || !standing_by));
-                free.next().filter(|_| wanted(stand.state)).map(|key| (target, key))
+                free.next().filter(|_| wanted(target, stand.state)).map(|key| (target, key))
             })
     }
 
@@ -244,4 +252,12 @@ fn serves(state: TargetState) -> bool {
 
 fn is_down(state: TargetState) -> bool {
     matches!(state, TargetState::Open | TargetState::HalfOpen)
+}
+
+/// Whether the target, and not only a key of it, has failed the call: its other keys may be left to others, if too many wait there.
+fn failed(live: &Live, target: usize) -> bool {
+    let of_key = |outcome: &Outcome| outcome.stale || matches!(outcome.class, Class::Auth | Class::Quota | Class::RateLimited);
+    live.sent
+        .iter()
+        .any(|sent| sent.target == target && sent.was(|outcome| !of_key(outcome)))
 }

@@ -27,7 +27,8 @@ pub enum Property {
     Commit,
     /// A call is given up only when nothing is left that might answer.
     GivesUp,
-    /// In no second does a target that was ill get more than twice the calls that come in it, or in a second on average.
+    /// In no second does a target that was ill get more than twice the calls that come in it, or in a second on average. Where it is the
+    /// only one, two more from each sidecar.
     Rush,
 }
 

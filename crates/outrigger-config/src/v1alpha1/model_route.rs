@@ -50,7 +50,8 @@ pub struct ModelRouteSpec {
     /// How long the steps of a call may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
-    /// How often a call is tried.
+    /// How often a call is tried. Calls that come again to a target which has failed them take turns there, a little fewer than calls come
+    /// meanwhile, and are given up where their turn is over two seconds away: so nobody is flooded who is about to recover.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Attempts>,
     /// When a target is left alone for a while.
@@ -299,7 +300,8 @@ pub struct Timeouts {
     pub total: Option<String>,
 }
 
-/// How often a call is tried.
+/// How often a call is tried. Calls that come again to a target which has failed them take turns there, a little fewer than calls come
+/// meanwhile, and are given up where their turn is over two seconds away: so nobody is flooded who is about to recover.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempts {

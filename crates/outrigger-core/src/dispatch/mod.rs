@@ -22,6 +22,9 @@
 //!
 //! What was tried comes again only when nothing untried can be sent, and after a pause: the back-off, or the time that the provider told
 //! if that is at most a minute away. A pause that would reach the deadline is not begun.
+//!
+//! A call that comes again to a target which has failed it, with that key or another, takes its turn there with others like it, so that
+//! they are never more than the calls that come meanwhile: a provider that is the only one is spared their rush when it is well again.
 
 mod pick;
 
@@ -135,6 +138,8 @@ pub struct Dispatch {
     /// The end of the pause that is being made.
     rest: Option<Tick>,
     rests: u32,
+    /// The turn that it has taken at a target.
+    turn: Option<(usize, Tick)>,
 }
 
 impl Tried {
@@ -161,6 +166,7 @@ impl Dispatch {
             beyond: None,
             rest: None,
             rests: 0,
+            turn: None,
         }
     }
 
@@ -208,18 +214,39 @@ impl Dispatch {
         if self.counted >= self.attempts.max.max(1) {
             return self.give_up(health, now);
         }
-        if let Some(pair) = self.untried(health, now) {
-            return self.send(table, health, pair, false, now);
-        }
-        let pause = *self.rest.get_or_insert_with(|| {
-            self.rests += 1;
-            now.after(pause(&self.attempts, self.rests, self.seed))
-        });
-        match self.again(health, pause, now) {
-            Some((at, pair)) if at <= now => self.send(table, health, pair, false, now),
-            Some((at, _)) if at < self.deadline && at.since(now) <= LONGEST_WAIT.saturating_add(pick::SPREAD) => Step::WaitUntil(at),
+        let untried = self.untried(health, now).map(|pair| (now, pair));
+        let Some((at, pair)) = untried.or_else(|| {
+            let pause = *self.rest.get_or_insert_with(|| {
+                self.rests += 1;
+                now.after(pause(&self.attempts, self.rests, self.seed))
+            });
+            self.again(health, pause, now)
+        }) else {
+            return self.give_up(health, now);
+        };
+        match self.turn(health, pair, at, now) {
+            Some(at) if at <= now => self.send(table, health, pair, false, now),
+            Some(at) if at < self.deadline => Step::WaitUntil(at),
             _ => self.give_up(health, now),
         }
+    }
+
+    /// When a pair that can be sent `at` may be: then, unless its target has failed this call, which has to take its turn there. `None`
+    /// where that is too far off.
+    fn turn(&mut self, health: &mut Health, pair: Pair, at: Tick, now: Tick) -> Option<Tick> {
+        if at > now {
+            return (at.since(now) <= LONGEST_WAIT.saturating_add(pick::SPREAD)).then_some(at);
+        }
+        let target = self.plan.ranked.get(pair.rank)?.target;
+        if !self.failed_at(target) {
+            return Some(now);
+        }
+        if let Some((_, turn)) = self.turn.filter(|(of, _)| *of == target) {
+            return Some(turn);
+        }
+        let turn = health.turn(&self.plan.slots, target, LONGEST_QUEUE, now)?;
+        self.turn = Some((target, turn));
+        Some(turn)
     }
 
     /// Takes in how an attempt ended. [`Class::Ok`] = committed: the first content of a stream, or a whole unary answer.
@@ -321,6 +348,9 @@ impl Dispatch {
         let slot = slot.of(self.plan.affinity.map(|affinity| affinity.key));
         let patience = health.patience(&self.plan.slots, ranked.target, self.view(&ranked), now);
         let cut = pair.probe.then(|| now.after(patience.saturating_mul(2)));
+        if !self.knows(ranked.target) {
+            health.came(&self.plan.slots, ranked.target, now);
+        }
         health.begin(&slot, cut, now);
         let attempt = Attempt {
             id,
@@ -342,6 +372,7 @@ impl Dispatch {
         });
         self.counted += u32::from(!fresh);
         self.rest = None;
+        self.turn = None;
         Step::Send(attempt)
     }
 
@@ -408,6 +439,8 @@ impl Dispatch {
 
 /// The longest pause that is made for a provider's word. A caller who is told to come back later is served better than one who is kept waiting.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The longest that a call which has been at a target waits for its turn there.
+const LONGEST_QUEUE: Duration = Duration::from_secs(2);
 
 /// The `n`th pause, from 1: twice the one before, between half of it and all of it by the seed.
 fn pause(attempts: &Attempts, n: u32, seed: u64) -> Duration {

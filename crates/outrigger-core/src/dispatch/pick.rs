@@ -55,12 +55,17 @@ impl Dispatch {
         let spare = self.attempts.max.saturating_sub(self.counted) > 1;
         let mut serving = 0;
         let mut best: Option<(Tier, Pair, Grade)> = None;
-        let mut last_hope: Option<(Hope, Pair)> = None;
+        let mut last_hope: Option<((bool, Hope), Pair)> = None;
         for (rank, ranked) in self.plan.ranked.iter().enumerate().filter(|(_, ranked)| self.fits(ranked)) {
             let standing = health.review(&self.plan.slots, ranked.target, self.view(ranked), now);
             let up = matches!(standing.grade, Grade::Up | Grade::Slow);
             serving += u32::from(up && health.bars(&self.plan.slots, ranked.target, now).any(Bar::open));
-            let Some(key) = self.free_key(health, ranked, now) else { continue };
+            let Some(key) = self
+                .free_key(health, ranked, now)
+                .filter(|_| !self.crowded(health, ranked.target, now))
+            else {
+                continue;
+            };
             let pair = |probe| Pair { rank, key, probe };
             // A probe must leave as much time for what comes after it.
             let patience = || health.patience(&self.plan.slots, ranked.target, self.view(ranked), now);
@@ -78,6 +83,8 @@ impl Dispatch {
                     (until >= self.deadline.min(now.after(super::LONGEST_WAIT)) && !self.knows(ranked.target)).then_some(Hope::Overloaded)
                 }
             };
+            // One that has not failed this call is the better of two that are down.
+            let hope = hope.map(|hope| (self.failed_at(ranked.target), hope));
             if let Some(hope) = hope
                 && last_hope.is_none_or(|(than, _)| hope < than)
             {
@@ -107,6 +114,7 @@ impl Dispatch {
         for (rank, ranked) in fitting() {
             let open_from = match standing(ranked).grade {
                 Grade::Down if serving => continue,
+                _ if self.crowded(health, ranked.target, now) => continue,
                 Grade::Up | Grade::Slow | Grade::Down => now,
                 Grade::Overloaded(until) => until,
             };
@@ -182,8 +190,22 @@ impl Dispatch {
         ranked.window.is_none_or(|window| self.beyond.is_none_or(|beyond| window > beyond)) && !self.tried.iter().any(too_small)
     }
 
-    fn knows(&self, target: usize) -> bool {
+    pub(super) fn knows(&self, target: usize) -> bool {
         self.tried.iter().any(|tried| tried.attempt.target == target)
+    }
+
+    /// Whether it has failed this call, and not only a key of it.
+    pub(super) fn failed_at(&self, target: usize) -> bool {
+        let failed = |outcome: crate::Outcome| !(outcome.stale || matches!(outcome.class, Class::Auth | Class::Quota | Class::RateLimited));
+        let here = self.tried.iter().filter(|tried| tried.attempt.target == target);
+        here.filter_map(|tried| tried.outcome).any(failed)
+    }
+
+    /// Whether it has failed this call, and so many wait for their turn there that this one is given up.
+    fn crowded(&self, health: &Health, target: usize, now: Tick) -> bool {
+        let next = || health.next_turn(&self.plan.slots, target, now);
+        let late = |turn: Tick| turn >= self.deadline || turn.since(now) > super::LONGEST_QUEUE;
+        self.failed_at(target) && self.turn.is_none_or(|(of, _)| of != target) && late(next())
     }
 
     /// Whether keys without weight are out: one with weight can be sent, tried or not. What stands by replaces a key that is barred, not

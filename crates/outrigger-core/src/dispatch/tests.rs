@@ -10,6 +10,7 @@ use alloc::{vec, vec::Vec};
 mod first;
 mod incidents;
 mod properties;
+mod turns;
 
 pub(super) const SHAPE: Shape<'static> = Shape {
     model: "m",

@@ -24,6 +24,7 @@ mod lane;
 mod learnt;
 mod probation;
 mod site;
+mod turns;
 mod view;
 
 pub(crate) use keys::Bar;
@@ -237,6 +238,26 @@ impl Health {
     pub(crate) fn patience(&self, slots: &Slots, target: usize, view: View<'_>, now: Tick) -> Duration {
         let site = slots.span(target).and_then(|span| self.sites.find(span.site));
         site.map_or(Duration::ZERO, |site| site.patience(view, now))
+    }
+
+    /// A call comes to a target for the first time.
+    pub(crate) fn came(&mut self, slots: &Slots, target: usize, now: Tick) {
+        let site = slots.span(target).and_then(|span| self.sites.touch(span.site, now));
+        if let Some(site) = site {
+            site.turns.came(now);
+        }
+    }
+
+    /// Takes the next turn at a target; `None` where that is further off than `longest`.
+    pub(crate) fn turn(&mut self, slots: &Slots, target: usize, longest: Duration, now: Tick) -> Option<Tick> {
+        let site = slots.span(target).and_then(|span| self.sites.touch(span.site, now));
+        site.map_or(Some(now), |site| site.turns.take(longest, now))
+    }
+
+    /// When the next turn at a target is.
+    pub(crate) fn next_turn(&self, slots: &Slots, target: usize, now: Tick) -> Tick {
+        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
+        site.map_or(now, |site| site.turns.next(now))
     }
 
     /// An attempt starts; a probe says until when it will be let run.

@@ -1,7 +1,7 @@
 //! The way back. Decides when a target that was left may be asked again, never whether it was right to leave it.
 //!
 //! One probe at a time, counted when it is sent. The first comes 250 ms after the target was left; each that fails doubles the gap, up
-//! to 5 s; each that succeeds lets the next one go at once. [`WANTED`] in a row end it; then the share grows back over three seconds, and
+//! to 5 s; each that succeeds lets the next one go at once. [`WANTED`] in a row end it; then the share grows back over two seconds, and
 //! trouble within a minute goes on with the gap that had been reached. Gaps are shortened by up to a quarter, by an amount that depends
 //! on the target and the count, so that many clients of one provider do not knock in step.
 //!
@@ -20,9 +20,9 @@ const TRIAL: Duration = Duration::from_secs(2);
 const FIRST_GAP: Duration = Duration::from_millis(250);
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 /// How long the share takes to grow back.
-const RAMP: Duration = Duration::from_secs(3);
+const RAMP: Duration = Duration::from_secs(2);
 /// The share, in millionths, that it starts from.
-const RAMP_START: u64 = 100_000;
+const RAMP_START: u64 = 250_000;
 /// All of what would come to a target, in millionths.
 pub(super) const WHOLE: u64 = 1_000_000;
 /// Trouble within it goes on with the gap that the last one had come to.

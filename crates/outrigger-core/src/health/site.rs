@@ -33,6 +33,7 @@ use super::{
     buckets::{MEMORY, Tally},
     lane::{LANES, Lane, OVERDUE, streams},
     probation::{Probation, RELAPSE, Returned, WANTED, WHOLE, precedes},
+    turns::Turns,
 };
 use crate::{Class, Tick, table::Breaker};
 use core::time::Duration;
@@ -119,6 +120,7 @@ pub(super) struct End {
 pub(super) struct Site {
     pub(super) tally: Tally,
     pub(super) lanes: [Lane; LANES],
+    pub(super) turns: Turns,
     /// Attempts without an outcome.
     in_flight: u32,
     /// Streams that go on after theirs.
@@ -142,6 +144,7 @@ impl Site {
         Self {
             tally: Tally::default(),
             lanes: Default::default(),
+            turns: Turns::default(),
             in_flight: 0,
             open: 0,
             streak: 0,

@@ -270,7 +270,7 @@ fn three_good_probes_bring_a_target_back_and_a_bad_one_starts_over() {
         world.end(slot, Class::Ok, now);
     }
     let standing = world.review(0, now);
-    assert_eq!((standing.grade, standing.share), (Grade::Up, 100_000));
+    assert_eq!((standing.grade, standing.share), (Grade::Up, 250_000));
     assert_eq!(world.review(0, now.after(ms(3_000))).share, 1_000_000);
 }
 
@@ -405,7 +405,7 @@ fn a_slow_target_comes_back_when_probes_are_fast_and_gradually() {
         world.end(slot, Class::Ok, now);
     }
     let standing = world.review(0, now);
-    assert_eq!((standing.grade, standing.latency, standing.share), (Grade::Up, None, 100_000));
+    assert_eq!((standing.grade, standing.latency, standing.share), (Grade::Up, None, 250_000));
 }
 
 #[test]

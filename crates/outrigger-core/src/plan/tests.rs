@@ -191,10 +191,10 @@ fn the_share_of_a_target_on_its_way_back_grows() {
     let share = |world: &World, now| (0..1_000).filter(|seed| world.order(now, *seed)[0].0 == 0).count();
     let (first, middle, last) = (
         share(&world, back),
-        share(&world, back.after(ms(1_500))),
-        share(&world, back.after(ms(3_000))),
+        share(&world, back.after(ms(1_000))),
+        share(&world, back.after(ms(2_000))),
     );
-    assert!((60..150).contains(&first), "{first}");
+    assert!((200..300).contains(&first), "{first}");
     assert!((440..560).contains(&middle), "{middle}");
     assert_eq!(last, 1_000);
 }

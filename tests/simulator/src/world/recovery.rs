@@ -37,6 +37,10 @@ pub(super) fn draw(seed: u64, random: &mut Random) -> World {
     let shared = random.chance(400);
     let mut sites: Vec<Site> = (0..2 + random.size(2)).map(|at| site(at, shared, random)).collect();
     sites[0].spells.push(spell);
+    if seed % 32 == 5 {
+        // There is nobody else.
+        sites.truncate(1);
+    }
     let key = Key {
         weight: 1,
         credit: Credit::Good,

@@ -23,7 +23,7 @@ fn three_unanswered_checks_take_a_target_out_and_three_answered_ones_bring_it_ba
     assert_eq!(world.grade(0, now), Grade::Down);
     world.check(1, true, now);
     let standing = world.review(0, now);
-    assert_eq!((standing.grade, standing.share), (Grade::Up, 100_000), "and gradually");
+    assert_eq!((standing.grade, standing.share), (Grade::Up, 250_000), "and gradually");
     let shown = world.health.view(&world.table, &world.slots, &world.breaker, 0, now);
     assert_eq!(shown.unanswered, 0);
 }
