@@ -1,9 +1,9 @@
-//! Whose turn it is where calls have to wait for a target: those that were there before, or came while it would take none. Were they all
-//! sent when it is well again, it would get a minute's calls in a moment. So they take turns, a little fewer of them than calls come
-//! meanwhile: never does a target get more than about twice what its callers ask of it.
+//! Whose turn it is where calls come again to a target that has failed them. Were each sent as soon as its pause is over, a provider that
+//! is the only one would get several times its calls in the moment when it is well again, and as long as it is not. So they take turns, a
+//! little fewer than calls come for the first time: together they are never more than about twice those.
 //!
-//! Where calls are seldom, turns are a second apart at most. A turn that nobody has taken for that long is there at once, so the one call
-//! that fails among many good ones is repeated as soon as it likes.
+//! Where calls are seldom, turns are a second apart at most. A few turns that nobody has taken are there at once, so the one call that fails
+//! among many good ones is repeated as soon as it likes.
 
 use crate::Tick;
 use core::time::Duration;
@@ -14,7 +14,7 @@ const APART: u64 = 1_000_000;
 const SELDOM: u64 = 4_000_000;
 /// The weight of a new gap is one of so many.
 const INERTIA: u64 = 16;
-/// Turns that may be taken before their time, where none was taken of late.
+/// Turns that may be taken before their time, where few were taken of late.
 const AHEAD: u64 = 2;
 
 /// See the module.
