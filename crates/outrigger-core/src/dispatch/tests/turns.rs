@@ -1,4 +1,4 @@
-//! Calls that a target has failed take their turn there.
+//! Calls that a target has failed make a pause and take their turn there.
 
 use super::*;
 use crate::testing::ring_key;
@@ -95,4 +95,12 @@ fn a_call_that_has_failed_elsewhere_takes_no_turn() {
         assert_eq!(attempt.target, 1);
         request.end(Class::Cancelled, at(1));
     }
+}
+
+#[test]
+fn pauses_of_many_calls_lie_anywhere_between_half_and_all_of_the_back_off() {
+    let pauses: Vec<Duration> = (0..1_000).map(|seed| super::pause(&Attempts::default(), 1, seed)).collect();
+    let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+    assert!(*least >= ms(50) && *least < ms(55), "{least:?}");
+    assert!(*most <= ms(100) && *most > ms(95), "{most:?}");
 }
