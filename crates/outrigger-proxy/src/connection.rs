@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use outrigger_core::Tick;
 use outrigger_runtime::{Clock, Draining};
 use std::{
+    future::Future,
     io,
     pin::{Pin, pin},
     sync::{
@@ -29,7 +30,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::coop::unconstrained};
 
 /// How often the limits are looked at.
 const GLANCE: Duration = Duration::from_secs(5);
@@ -59,27 +60,51 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, mut draining: Draini
             .serve_connection(io, service)
             .with_upgrades()
     );
+    let ear = draining.clone();
     let mut graceful = pin!(draining.graceful());
     let mut stopping = false;
     loop {
-        let glance = app.now().after(GLANCE);
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            () = graceful.as_mut(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
+        let mut glance = pin!(tokio::time::sleep_until(app.clock.instant_at(app.now().after(GLANCE).0)));
+        // The connection is polled for each piece of an answer, always by the same task. The others know whom to wake once they have been
+        // polled, and are asked again when they have something to say. Not under the scheduler's budget: out of it they would not know.
+        let mut told = false;
+        let next = std::future::poll_fn(|cx| {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Next::End);
             }
-            () = tokio::time::sleep_until(app.clock.instant_at(glance.0)) => match watch.judge(&app) {
-                Patience::Fine => {}
-                Patience::Idle => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                }
+            if !stopping && (!told || ear.moved()) && pin!(unconstrained(graceful.as_mut())).poll(cx).is_ready() {
+                return Poll::Ready(Next::Stop);
+            }
+            if (!told || glance.is_elapsed()) && pin!(unconstrained(glance.as_mut())).poll(cx).is_ready() {
+                return Poll::Ready(Next::Judge);
+            }
+            told = true;
+            Poll::Pending
+        });
+        let stops = match next.await {
+            Next::End => return,
+            Next::Stop => true,
+            Next::Judge => match watch.judge(&app) {
+                Patience::Fine => false,
+                Patience::Idle => true,
                 Patience::Out => return,
             },
+        };
+        if stops {
+            stopping = true;
+            connection.as_mut().graceful_shutdown();
         }
     }
+}
+
+/// What happens next to a connection.
+enum Next {
+    /// It ended.
+    End,
+    /// The process drains.
+    Stop,
+    /// Its limits are looked at.
+    Judge,
 }
 
 /// What a connection is to be done with.

@@ -96,6 +96,11 @@ impl Draining {
         *self.phase.borrow()
     }
 
+    /// Whether the phase has changed since this handle was made: less to ask than whoever waits for it.
+    pub fn moved(&self) -> bool {
+        self.phase.has_changed().unwrap_or(false)
+    }
+
     /// Resolves when the graceful phase, or a later one, has begun. If the [`Drain`] is gone, never: nobody will ask.
     pub async fn graceful(&mut self) {
         self.reached(Phase::Graceful).await;
@@ -156,8 +161,11 @@ mod tests {
         let (drain, mut draining) = Drain::new();
         let first = draining.hold();
         let second = draining.hold();
+        let ear = draining.clone();
+        assert!(!ear.moved());
         let work = async move {
             draining.graceful().await;
+            assert!(ear.moved());
             assert_eq!(draining.phase(), Phase::Graceful);
             tokio::time::sleep(Duration::from_secs(1)).await;
             drop(first);
