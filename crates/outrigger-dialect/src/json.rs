@@ -175,15 +175,12 @@ impl<'a> Reader<'a> {
         let [b'"', body @ ..] = self.rest else { return Err(Malformed) };
         self.string_at = self.bytes.len() - body.len();
         // Most strings of a protocol are names: a few words find their ends, without the call of a vector search.
-        let (mut end, mut words) = (0, body);
-        while let (0..32, Some((word, behind))) = (end, words.split_first_chunk::<8>()) {
-            let quote = quote_in(*word);
-            end += quote;
-            if quote == 8 {
-                words = behind;
+        for (at, word) in body.as_chunks().0.iter().take(5).enumerate() {
+            let quotes = quotes_in(*word);
+            if quotes == 0 {
                 continue;
             }
-            match body.split_at_checked(end) {
+            match body.split_at_checked(at * 8 + (quotes.trailing_zeros() / 8) as usize) {
                 Some((contents, [_, rest @ ..])) if contents.last() != Some(&b'\\') => {
                     self.rest = rest;
                     return Ok(contents);
@@ -284,9 +281,13 @@ impl<'a> Reader<'a> {
             count = Some(count.unwrap_or(0_u64).saturating_mul(10).saturating_add(u64::from(digit - b'0')));
             self.rest = rest;
         }
-        if count.is_none() {
-            self.pass()?;
-            return Ok(None);
+        match (count, self.rest) {
+            (None, _) => {
+                self.pass()?;
+                return Ok(None);
+            }
+            (Some(_), [b',' | b'}', ..]) => return Ok(count),
+            _ => {}
         }
         let fraction = self.scalar();
         let plain = fraction.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
@@ -314,15 +315,14 @@ pub(crate) fn string_end(body: &[u8]) -> Option<(&[u8], &[u8])> {
     })
 }
 
-/// The place of the first quote among eight bytes; 8 = none.
+/// Eight bytes with the high bit set in the first that is a quote; zero where none is. What it says of the bytes behind may be wrong.
 #[inline]
-fn quote_in(bytes: [u8; 8]) -> usize {
+fn quotes_in(bytes: [u8; 8]) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const QUOTES: u64 = 0x2222_2222_2222_2222;
     let differs = u64::from_le_bytes(bytes) ^ QUOTES;
     // The lowest set high bit marks the first zero byte; borrows can only spoil the bits above it.
-    let zeros = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
-    (zeros.trailing_zeros() / 8) as usize
+    differs.wrapping_sub(ONES) & !differs & (ONES << 7)
 }
 
 fn trailing_backslashes(bytes: &[u8]) -> usize {

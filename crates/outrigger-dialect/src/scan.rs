@@ -267,8 +267,15 @@ pub fn scan(body: &[u8], endpoint: Endpoint) -> Result<Scan, ScanError> {
 
 /// Whether all bytes are ASCII, asked once for each KiB: bytes that are only joined before are taken many at a time.
 fn is_ascii(body: &[u8]) -> bool {
-    body.chunks(1 << 10)
-        .all(|block| block.iter().fold(0, |all, byte| all | byte).is_ascii())
+    let (blocks, rest) = body.as_chunks::<64>();
+    let joined = |blocks: &[[u8; 64]]| {
+        let mut all = [0; 64];
+        for block in blocks {
+            all.iter_mut().zip(block).for_each(|(all, byte)| *all |= byte);
+        }
+        all
+    };
+    blocks.chunks(16).all(|blocks| joined(blocks).is_ascii()) && rest.is_ascii()
 }
 
 /// The field that a key means, if it is one that is read here. A key with escapes that means one is refused.

@@ -324,7 +324,9 @@ impl Lines {
                 }
                 continue;
             }
-            let Some(length) = memchr2(b'\n', b'\r', rest) else {
+            // An empty line ends where it is looked for first.
+            let ends = matches!(next, b'\n' | b'\r').then_some(0);
+            let Some(length) = ends.or_else(|| memchr2(b'\n', b'\r', rest)) else {
                 self.blank = false;
                 return None;
             };
