@@ -46,7 +46,9 @@ pub(super) async fn open(
         let Some(chunk) = source.next().await else {
             return Err(Failed::of(Class::BadResponse));
         };
+        let before = out.len();
         let seen = relay.push(chunk.map_err(|_| Failed::of(Class::Reset))?, &mut out);
+        join(&mut out, before);
         if let Some(error) = seen.error {
             let said = classify::classify_stream_error(&provider.name, provider.dialect, &error.data);
             return Err(Failed::classified(200, said, exchange.app.now()));
@@ -61,6 +63,16 @@ pub(super) async fn open(
         if seen.done || out.iter().map(Bytes::len).sum::<usize>() > HELD {
             return Err(Failed::of(Class::BadResponse));
         }
+    }
+}
+
+/// Makes one piece of those from `first` on, which came of one chunk and leave together: each piece is a write's own little frame, and a frame
+/// costs more than the copy.
+fn join(out: &mut Vec<Bytes>, first: usize) {
+    if let Some(pieces @ [_, _, ..]) = out.get(first..) {
+        let whole = pieces.concat();
+        out.truncate(first);
+        out.push(whole.into());
     }
 }
 
@@ -180,6 +192,7 @@ impl ReplyStream {
         if let Some(at) = seen.done_at {
             self.sign(at);
         }
+        join(&mut self.out, 0);
         self.queue.extend(self.out.drain(..));
         self.done |= seen.done;
         if let Some(error) = seen.error {
@@ -208,10 +221,10 @@ impl ReplyStream {
             return;
         }
         ledger.report = relay.report().clone();
-        let mut comment = String::with_capacity(640);
-        comment.push_str(": outrigger ");
+        let mut comment = Vec::with_capacity(640);
+        comment.extend_from_slice(b": outrigger ");
         let mut comment = ledger.record(Class::Ok, self.exchange.app.now()).write(comment);
-        comment.push_str("\n\n");
+        comment.extend_from_slice(b"\n\n");
         self.out.insert(at.min(self.out.len()), comment.into());
     }
 
@@ -223,6 +236,7 @@ impl ReplyStream {
                 if !self.done && end == End::Complete && !self.out.is_empty() {
                     self.sign(self.out.len() - 1);
                 }
+                join(&mut self.out, 0);
                 self.queue.extend(self.out.drain(..));
                 end == End::Complete || self.done
             }
@@ -265,5 +279,24 @@ impl Drop for ReplyStream {
             Class::Cancelled
         };
         self.close(class);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_one_chunk_leave_as_one_and_those_of_others_as_they_came() {
+        let joined = |pieces: &[&'static str], first: usize| {
+            let mut out: Vec<Bytes> = pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect();
+            join(&mut out, first);
+            out
+        };
+        assert_eq!(joined(&["a", "b", "c", "d"], 1), ["a", "bcd"]);
+        assert_eq!(joined(&["a", "b"], 0), ["ab"]);
+        assert_eq!(joined(&["a", "b"], 1), ["a", "b"]);
+        assert_eq!(joined(&["a"], 1), ["a"]);
+        assert!(joined(&[], 0).is_empty());
     }
 }
