@@ -277,7 +277,7 @@ impl Fault {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if !attempts.is_empty() {
-            let mut tried = String::new();
+            let mut tried = Vec::new();
             push_attempts(&mut tried, attempts);
             headers.insert(&names::ATTEMPTS, header_value(tried));
         }

@@ -36,12 +36,11 @@ impl RequestId {
     }
 
     fn text(self) -> [u8; 28] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
         let mut shown = *b"req_000000000000000000000000";
         let bytes = self.0.to_be_bytes().into_iter().chain(self.1.to_be_bytes());
-        let nibbles = bytes.flat_map(|byte| [byte >> 4, byte & 15]);
-        for (place, nibble) in shown.iter_mut().skip(4).zip(nibbles) {
-            *place = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        for ([high, low], byte) in shown.as_chunks_mut().0.iter_mut().skip(2).zip(bytes) {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 15));
         }
         shown
     }
@@ -99,11 +98,11 @@ pub(crate) struct Record {
 impl Record {
     /// The record as a JSON object; unknown fields are absent. Written, not built: each stream carries one.
     pub(crate) fn json(&self) -> String {
-        self.write(String::with_capacity(512))
+        String::from_utf8(self.write(Vec::with_capacity(512))).unwrap_or_default()
     }
 
     /// Appends [`Self::json`].
-    pub(crate) fn write(&self, out: String) -> String {
+    pub(crate) fn write(&self, out: Vec<u8>) -> Vec<u8> {
         let mut out = Object::new(out);
         out.text("id", std::str::from_utf8(&self.id.text()).ok());
         if let Some(trace) = self.trace {
@@ -115,14 +114,14 @@ impl Record {
         out.text("endpoint", Some(self.endpoint));
         out.raw("stream", if self.stream { "true" } else { "false" });
         out.key("attempts");
-        out.0.push('[');
+        out.0.push(b'[');
         for (at, attempt) in self.attempts.iter().enumerate() {
             if at > 0 {
-                out.0.push(',');
+                out.0.push(b',');
             }
             out = Object(attempt.json(out.0));
         }
-        out.0.push(']');
+        out.0.push(b']');
         out.text("provider", self.provider.as_deref());
         out.text("model", self.model.as_deref());
         if let Some(usage) = &self.usage {
@@ -162,7 +161,7 @@ impl Record {
 }
 
 impl AttemptRecord {
-    fn json(&self, out: String) -> String {
+    fn json(&self, out: Vec<u8>) -> Vec<u8> {
         let mut out = Object::new(out);
         out.text("target", Some(&self.target));
         out.text("outcome", Some(self.class.as_str()));
@@ -177,26 +176,24 @@ impl AttemptRecord {
 }
 
 /// A JSON object that is being written.
-struct Object(String);
+struct Object(Vec<u8>);
 
 impl Object {
-    fn new(mut out: String) -> Self {
-        out.push('{');
+    fn new(mut out: Vec<u8>) -> Self {
+        out.push(b'{');
         Self(out)
     }
 
     fn key(&mut self, name: &str) {
-        if !self.0.ends_with('{') {
-            self.0.push(',');
-        }
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
+        let before: &[u8] = if self.0.ends_with(b"{") { b"\"" } else { b",\"" };
+        self.0.extend_from_slice(before);
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
     }
 
     fn raw(&mut self, name: &str, value: &str) {
         self.key(name);
-        self.0.push_str(value);
+        self.0.extend_from_slice(value.as_bytes());
     }
 
     fn number(&mut self, name: &str, value: u64) {
@@ -213,72 +210,67 @@ impl Object {
     fn text(&mut self, name: &str, value: Option<&str>) {
         let Some(value) = value else { return };
         self.key(name);
-        if value
-            .bytes()
-            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
-        {
-            self.0.push('"');
-            self.0.push_str(value);
-            self.0.push('"');
+        if value.bytes().all(|byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~')) {
+            self.0.push(b'"');
+            self.0.extend_from_slice(value.as_bytes());
+            self.0.push(b'"');
         } else {
-            self.0.push_str(&Value::from(value).to_string());
+            self.0.extend_from_slice(Value::from(value).to_string().as_bytes());
         }
     }
 
-    fn close(mut self) -> String {
-        self.0.push('}');
+    fn close(mut self) -> Vec<u8> {
+        self.0.push(b'}');
         self.0
     }
 }
 
 /// Appends dollars in decimals, exact: `0.000123`.
-pub(crate) fn push_usd(out: &mut String, amount: PicoUsd) {
+pub(crate) fn push_usd(out: &mut Vec<u8>, amount: PicoUsd) {
     const PICO: u64 = 1_000_000_000_000;
-    let (whole, fraction) = (amount.0 / PICO, amount.0 % PICO);
-    text::push(out, whole);
-    out.push('.');
-    text::push_padded(out, fraction, 12);
-    let kept = out.trim_end_matches('0').len();
-    out.truncate(kept);
-    if out.ends_with('.') {
-        out.push('0');
-    }
+    text::push(out, amount.0 / PICO);
+    out.push(b'.');
+    let mut digits = [b'0'; 20];
+    text::put(&mut digits, amount.0 % PICO);
+    let fraction = text::last(&digits, 12);
+    let kept = fraction.iter().rposition(|digit| *digit != b'0').map_or(1, |last| last + 1);
+    out.extend(fraction.iter().take(kept));
 }
 
 /// Appends `x-outrigger-attempts`: an RFC 9651 list, oldest first. A member that is no token is a quoted string.
-pub(crate) fn push_attempts(out: &mut String, attempts: &[AttemptRecord]) {
+pub(crate) fn push_attempts(out: &mut Vec<u8>, attempts: &[AttemptRecord]) {
     for (at, attempt) in attempts.iter().enumerate() {
         if at > 0 {
-            out.push_str(", ");
+            out.extend_from_slice(b", ");
         }
         match &attempt.model {
             Some(model) => member(out, &format!("{}/{model}", attempt.target.trim_end_matches("/*"))),
             None => member(out, &attempt.target),
         }
-        out.push_str(";outcome=");
-        out.push_str(attempt.class.as_str());
-        out.push_str(";ms=");
+        out.extend_from_slice(b";outcome=");
+        out.extend_from_slice(attempt.class.as_str().as_bytes());
+        out.extend_from_slice(b";ms=");
         text::push(out, attempt.ms);
         if attempt.probe {
-            out.push_str(";probe");
+            out.extend_from_slice(b";probe");
         }
     }
 }
 
-fn member(out: &mut String, name: &str) {
-    let token = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*') && name.bytes().all(of_token);
-    if token {
-        out.push_str(name);
+fn member(out: &mut Vec<u8>, name: &str) {
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*');
+    if begins && name.bytes().all(of_token) {
+        out.extend_from_slice(name.as_bytes());
         return;
     }
-    out.push('"');
-    for c in name.chars().filter(|c| (' '..='~').contains(c)) {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
+    out.push(b'"');
+    for byte in name.bytes().filter(|byte| (b' '..=b'~').contains(byte)) {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
         }
-        out.push(c);
+        out.push(byte);
     }
-    out.push('"');
+    out.push(b'"');
 }
 
 /// Whether a byte may stand in a token of RFC 9651.
@@ -332,9 +324,9 @@ mod tests {
             (123_000_000, "0.000123"),
             (2_500_000_000_000, "2.5"),
         ] {
-            let mut out = String::from("7, ");
+            let mut out = b"7, ".to_vec();
             push_usd(&mut out, PicoUsd(pico));
-            assert_eq!(out, format!("7, {text}"));
+            assert_eq!(out, format!("7, {text}").as_bytes());
         }
     }
 
@@ -440,7 +432,7 @@ mod tests {
             probe: target == "pass/*",
             ms: 12,
         };
-        let mut header = String::new();
+        let mut header = Vec::new();
         let attempts = [
             attempt("openai-main/gpt-4o", None),
             attempt("1st/m", None),
@@ -448,7 +440,7 @@ mod tests {
         ];
         push_attempts(&mut header, &attempts);
         assert_eq!(
-            header,
+            String::from_utf8(header).unwrap(),
             r#"openai-main/gpt-4o;outcome=timeout;ms=12, "1st/m";outcome=timeout;ms=12, "pass/a \"b\"\\";outcome=timeout;ms=12;probe"#
         );
     }

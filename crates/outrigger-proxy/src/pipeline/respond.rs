@@ -140,13 +140,13 @@ fn told(
 }
 
 /// What the gateway itself took, and what it waited for providers, milliseconds.
-fn push_timing(out: &mut String, ledger: &Ledger, received: Tick, now: Tick) {
+fn push_timing(out: &mut Vec<u8>, ledger: &Ledger, received: Tick, now: Tick) {
     let sent = ledger.first_sent.unwrap_or(received);
     let provider = received.0.saturating_sub(sent.0);
     let gateway = now.0.saturating_sub(ledger.accepted.0).saturating_sub(provider);
-    out.push_str("outrigger;dur=");
+    out.extend_from_slice(b"outrigger;dur=");
     text::push_ms(out, gateway);
-    out.push_str(", provider;dur=");
+    out.extend_from_slice(b", provider;dur=");
     text::push_ms(out, provider);
 }
 
