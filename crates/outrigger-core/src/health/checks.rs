@@ -8,8 +8,7 @@ impl Health {
     /// Whether `target` is down while no call is there and none has told anything for `quiet`, so that nobody but a check finds out how it is.
     /// Once checks have told all that they can, it is a call's turn again.
     pub fn deserted(&self, slots: &Slots, target: usize, quiet: Duration, now: Tick) -> bool {
-        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
-        site.is_some_and(|site| site.deserted(quiet, now))
+        self.site(slots, target).is_some_and(|site| site.deserted(quiet, now))
     }
 
     /// The first key of the ring that may be sent to `target` now; 0 for a provider without keys.
@@ -19,8 +18,7 @@ impl Health {
 
     /// A check of `target`'s provider that was sent at `started` was answered, or was not. Where it told neither, there is nothing to say.
     pub fn checked(&mut self, slots: &Slots, target: usize, answered: bool, started: Tick, now: Tick) {
-        let site = slots.span(target).and_then(|span| self.sites.touch(span.site, now));
-        if let Some(site) = site {
+        if let Some(site) = self.site_mut(slots, target, now) {
             site.checked(answered, started, now);
         }
     }

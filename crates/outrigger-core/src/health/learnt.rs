@@ -182,7 +182,7 @@ impl Health {
     }
 
     fn lane(&self, slots: &Slots, target: usize, lane: usize) -> Option<&Lane> {
-        self.sites.find(slots.span(target)?.site)?.lanes.get(lane)
+        self.site(slots, target)?.lanes.get(lane)
     }
 }
 

@@ -201,14 +201,13 @@ impl Health {
 
     /// How a target stands for one route and kind of call.
     pub(crate) fn standing(&self, slots: &Slots, target: usize, view: View<'_>, now: Tick) -> Standing {
-        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
-        site.map_or(Standing::UNKNOWN, |site| site.standing(view, now))
+        self.site(slots, target).map_or(Standing::UNKNOWN, |site| site.standing(view, now))
     }
 
     /// The same, writing down what the clock has brought about.
     pub(crate) fn review(&mut self, slots: &Slots, target: usize, view: View<'_>, now: Tick) -> Standing {
-        let site = slots.span(target).and_then(|span| self.sites.touch(span.site, now));
-        site.map_or(Standing::UNKNOWN, |site| site.review(view, now))
+        self.site_mut(slots, target, now)
+            .map_or(Standing::UNKNOWN, |site| site.review(view, now))
     }
 
     /// Whether each key of a target may be sent, in the order of the ring; one for a provider without keys.
@@ -230,34 +229,30 @@ impl Health {
 
     /// Attempts without an outcome at a target, and streams that have not ended.
     pub(crate) fn busy(&self, slots: &Slots, target: usize) -> u32 {
-        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
-        site.map_or(0, Site::busy)
+        self.site(slots, target).map_or(0, Site::busy)
     }
 
     /// How long an attempt may go without content before it is overdue.
     pub(crate) fn patience(&self, slots: &Slots, target: usize, view: View<'_>, now: Tick) -> Duration {
-        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
-        site.map_or(Duration::ZERO, |site| site.patience(view, now))
+        self.site(slots, target).map_or(Duration::ZERO, |site| site.patience(view, now))
     }
 
     /// A call comes to a target for the first time.
     pub(crate) fn came(&mut self, slots: &Slots, target: usize, now: Tick) {
-        let site = slots.span(target).and_then(|span| self.sites.touch(span.site, now));
-        if let Some(site) = site {
+        if let Some(site) = self.site_mut(slots, target, now) {
             site.turns.came(now);
         }
     }
 
     /// Takes the next turn at a target; `None` where that is further off than `longest`.
     pub(crate) fn turn(&mut self, slots: &Slots, target: usize, longest: Duration, now: Tick) -> Option<Tick> {
-        let site = slots.span(target).and_then(|span| self.sites.touch(span.site, now));
-        site.map_or(Some(now), |site| site.turns.take(longest, now))
+        self.site_mut(slots, target, now)
+            .map_or(Some(now), |site| site.turns.take(longest, now))
     }
 
     /// When the next turn at a target is.
     pub(crate) fn next_turn(&self, slots: &Slots, target: usize, now: Tick) -> Tick {
-        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
-        site.map_or(now, |site| site.turns.next(now))
+        self.site(slots, target).map_or(now, |site| site.turns.next(now))
     }
 
     /// An attempt starts; a probe says until when it will be let run.
@@ -297,6 +292,15 @@ impl Health {
         let site = self.sites.find(slots.span(target).unwrap().site).unwrap();
         let pairs = slots.pairs(target).iter().map(|slot| self.pairs.find(slot.pair).unwrap().in_flight);
         (site.busy(), pairs.sum(), site.lanes.iter().map(lane::Lane::waiting).sum())
+    }
+
+    fn site(&self, slots: &Slots, target: usize) -> Option<&Site> {
+        self.sites.find(slots.span(target)?.site)
+    }
+
+    /// For a change; it counts as used `now`.
+    fn site_mut(&mut self, slots: &Slots, target: usize, now: Tick) -> Option<&mut Site> {
+        self.sites.touch(slots.span(target)?.site, now)
     }
 
     fn bar(&self, slot: &PairSlot, now: Tick) -> Bar {

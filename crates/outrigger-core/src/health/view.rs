@@ -144,7 +144,7 @@ impl Health {
 
     /// What is known of `target` (an index into [`Table::targets`]), judged by `breaker`.
     pub fn view(&self, table: &Table, slots: &Slots, breaker: &Breaker, target: usize, now: Tick) -> TargetView {
-        let site = slots.span(target).and_then(|span| self.sites.find(span.site));
+        let site = self.site(slots, target);
         let busiest = site.and_then(|site| {
             (0..LANES)
                 .rev()
