@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what the data plane costs beside a bare pass-through, both measured in turn on the same two cores.
+//! `cargo xtask bench`: what the sidecar costs beside a bare pass-through, both measured in turn on the same two cores.
 //!
 //! One core runs the measured proxy, the other a single thread that is client and upstream at once and never sleeps, so that the proxy
 //! pays for its own work only. Every figure of record is a ratio of two runs that followed each other; absolute times move with the
@@ -25,7 +25,7 @@ use report::{Report, Round};
 use rig::Rig;
 use spec::{Arrivals, Measured};
 
-/// Measures the data plane against a bare pass-through.
+/// Measures the sidecar against a bare pass-through.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Args {
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// Where the table goes as JSON, with the raw runs [default: bench/last.json in the target folder].
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// An `outrigger` binary that is built already.
+    /// An `outrigger-proxy` binary that is built already.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["floor_only", "handles"])]
     subject: Option<PathBuf>,
     /// The floor against itself: how far from 1 is noise here?
@@ -74,8 +74,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         None if args.handles => Kind::Handles,
         None => Kind::Outrigger(subject::build(
             &args.profile,
-            "outrigger",
-            &["--package", "outrigger", "--features", "jemalloc"],
+            "outrigger-proxy",
+            &["--package", "outrigger-proxy", "--features", "jemalloc"],
         )?),
     };
     let target = peer.ancestors().nth(2).context("the target folder")?;

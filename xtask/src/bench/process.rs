@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use outrigger_tests::NAMESPACE;
 
 use super::cases::Shape;
 use super::rig::{self, Core, Rig};
@@ -24,7 +25,7 @@ pub(crate) enum Kind {
     Floor,
     /// A floor with a cheaper pool: a difference that is known.
     Handles,
-    /// `outrigger dev` of this binary.
+    /// The sidecar of this binary, on mounts alone.
     Outrigger(PathBuf),
 }
 
@@ -74,12 +75,10 @@ impl Proxy {
                 command.args([OsStr::new("--upstream"), OsStr::new(&upstream.to_string())]);
             }
             Kind::Outrigger(binary) => {
-                let objects = folder.join("objects.yaml");
-                fs::write(&objects, subject::objects(upstream))?;
-                command
-                    .args(rig.command(Core::Proxy, binary.as_os_str()))
-                    .args(["dev", "-f"])
-                    .arg(objects);
+                let [snapshot, keys] = subject::mounts(upstream, folder)?;
+                command.args(rig.command(Core::Proxy, binary.as_os_str()));
+                command.args(["--namespace", NAMESPACE, "--api-server", "none"]);
+                command.arg("--snapshot-dir").arg(snapshot).arg("--keys-dir").arg(keys);
                 command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
             }
         }

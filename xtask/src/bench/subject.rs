@@ -1,11 +1,14 @@
-//! What the measured Outrigger is given: objects of the size that a team has. It must never switch a feature off: the figures are those of
-//! the defaults.
+//! What is measured: the sidecar as it runs in a pod, on mounts with routing of the size that a team has. It must never switch a feature
+//! off: the figures are those of the defaults.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
+use outrigger_tests::published;
 
 use super::rig::root;
 
@@ -40,7 +43,22 @@ pub(crate) fn build(profile: &str, name: &str, arguments: &[&str]) -> anyhow::Re
     executable.with_context(|| format!("cargo did not say where {name} is"))
 }
 
-/// The objects, with `upstream` as the one provider.
-pub(crate) fn objects(upstream: SocketAddr) -> String {
-    include_str!("objects.yaml").replace("127.0.0.1:1", &upstream.to_string())
+/// Writes into `folder` what the kubelet mounts: the folders of the snapshot and of the keys, with `upstream` as the one provider.
+pub(crate) fn mounts(upstream: SocketAddr, folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
+    let published = published(&[include_str!("objects.yaml").replace("127.0.0.1:1", &upstream.to_string())]);
+    let [snapshot, keys] = ["snapshot", "keys"].map(|name| folder.join(name));
+    fill(&snapshot, &published.data(1))?;
+    fill(&keys, &published.secret())?;
+    Ok([snapshot, keys])
+}
+
+fn fill(folder: &Path, files: &BTreeMap<String, impl AsRef<[u8]>>) -> anyhow::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir(folder)?;
+    for (name, bytes) in files {
+        fs::write(folder.join(name), bytes)?;
+    }
+    Ok(())
 }

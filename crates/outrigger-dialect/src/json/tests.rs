@@ -15,6 +15,15 @@ fn a_string_ends_at_the_first_quote_that_no_backslash_escapes() {
     ] {
         assert_eq!(Reader::new(text.as_bytes()).string(), Ok(contents.as_bytes()), "{text}");
     }
+    for padding in 0..200 {
+        // The ends of the blocks in which a long string is searched fall on every place of every escape.
+        let contents = format!(r#"{}\"quoted\" and \\\" C:\\"#, "x".repeat(padding)).repeat(3);
+        let text = format!(r#""{contents}" "behind""#);
+        assert_eq!(Reader::new(text.as_bytes()).string(), Ok(contents.as_bytes()), "{text}");
+        let open = text.split_at(contents.len() + 1).0.as_bytes();
+        assert_eq!(Reader::new(open).string(), Err(Malformed), "{text}");
+        assert_eq!(Reader::of_cut(open).string(), Ok(contents.as_bytes()), "{text}");
+    }
     assert_eq!(Reader::new(br#""open\""#).string(), Err(Malformed));
     assert_eq!(Reader::of_cut(br#""open\""#).string(), Ok(&br#"open\""#[..]));
 }
@@ -49,6 +58,21 @@ fn a_member_is_found_from_behind_only_at_the_top_level() {
     assert_eq!(found(r#"{"a":{"usage":1},"b":2}"#), None);
     assert_eq!(found(r#"{"a":"\"usage\":1"}"#), None);
     assert_eq!(found(r#"{"usage":1"#), None);
+}
+
+proptest! {
+    #[test]
+    fn a_string_of_quotes_and_backslashes_ends_where_a_walk_over_its_bytes_says(body in r#"[\\"a]{0,20}(\\\\?["\\a]|\\"|a{30}){0,60}"#) {
+        let (mut escaped, mut end) = (false, None);
+        for (at, byte) in body.bytes().enumerate() {
+            if byte == b'"' && !escaped {
+                end = Some((&body.as_bytes()[..at], &body.as_bytes()[at + 1..]));
+                break;
+            }
+            escaped = byte == b'\\' && !escaped;
+        }
+        prop_assert_eq!(string_end(body.as_bytes()), end);
+    }
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {
