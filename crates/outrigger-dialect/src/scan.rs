@@ -250,11 +250,7 @@ impl Field {
 /// # Errors
 /// Every [`ScanError`] is the caller's mistake: a 400 in its dialect.
 pub fn scan(body: &[u8], endpoint: Endpoint) -> Result<Scan, ScanError> {
-    if !is_ascii(body)
-        && let Err(error) = core::str::from_utf8(body)
-    {
-        return Err(ScanError::NotUtf8 { at: error.valid_up_to() });
-    }
+    simdutf8::compat::from_utf8(body).map_err(|error| ScanError::NotUtf8 { at: error.valid_up_to() })?;
     let mut scan = Scan::default();
     let mut reader = Reader::new(body);
     match scan.body(&mut reader, endpoint) {
@@ -263,19 +259,6 @@ pub fn scan(body: &[u8], endpoint: Endpoint) -> Result<Scan, ScanError> {
         Err(Stop::Malformed) => Err(reader.why().into()),
         Err(Stop::Refused(error)) => Err(error),
     }
-}
-
-/// Whether all bytes are ASCII, asked once for each KiB: bytes that are only joined before are taken many at a time.
-fn is_ascii(body: &[u8]) -> bool {
-    let (blocks, rest) = body.as_chunks::<64>();
-    let joined = |blocks: &[[u8; 64]]| {
-        let mut all = [0; 64];
-        for block in blocks {
-            all.iter_mut().zip(block).for_each(|(all, byte)| *all |= byte);
-        }
-        all
-    };
-    blocks.chunks(16).all(|blocks| joined(blocks).is_ascii()) && rest.is_ascii()
 }
 
 /// The field that a key means, if it is one that is read here. A key with escapes that means one is refused.
