@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, pin::pin, sync::Arc};
 
 /// Most bytes of an unwanted body that are read and thrown away, so that the client gets to read its error instead of a reset.
 const DISCARDED: usize = 64 << 20;
@@ -31,7 +31,8 @@ pub(crate) async fn serve(
     let surface = surface::of(&head.method, head.uri.path());
     let exchange = Exchange::open(app, timer, surface::dialect(&surface, &head.headers));
     let response = match surface {
-        Surface::Call(api) => call(exchange, api, head.headers, body).await,
+        // Pinned where it is made, as what it awaits is: to await it by value is to copy it first.
+        Surface::Call(api) => pin!(call(exchange, api, head.headers, body)).await,
         Surface::Models => listing::all(&exchange),
         Surface::Model(id) => match listing::one(&exchange, id) {
             Ok(found) => found,
@@ -80,11 +81,11 @@ type Ran = (attempt::Committed, http::HeaderValue, outrigger_core::Tick);
 
 /// The stages up to the commit. The call, and with it the prompt, is gone when this returns.
 async fn run(exchange: &Exchange, ledger: &mut Ledger, api: surface::Api, headers: HeaderMap, body: &mut Incoming) -> Result<Ran, Fault> {
-    let call = decode::decode(exchange, ledger, api, headers, body).await?;
+    let call = pin!(decode::decode(exchange, ledger, api, headers, body)).await?;
     let mut planned = plan::plan(exchange, ledger, &call)?;
     let deadline = planned.deadline;
     let rule = planned.rule_header();
-    let committed = attempt::drive(exchange, ledger, &call, &mut planned).await?;
+    let committed = pin!(attempt::drive(exchange, ledger, &call, &mut planned)).await?;
     drop(call);
     ledger.held.shrink(u64::MAX);
     Ok((committed, rule, deadline))

@@ -164,7 +164,7 @@ pub(super) async fn drive(exchange: &Exchange, ledger: &mut Ledger, call: &Call,
                     let model = target.model_name(&call.scan.model_name);
                     trace.begins(target, model, attempt.key, attempt.probe, started);
                 }
-                let ended = driver.run(call, target, &attempt, started).await;
+                let ended = pin!(driver.run(call, target, &attempt, started)).await;
                 let (class, now) = match &ended {
                     Ok(committed) => (Class::Ok, committed.at),
                     Err(failed) => (failed.class(), exchange.app.now()),
@@ -295,13 +295,13 @@ async fn send(exchange: &Exchange, call: &Call, target: &TargetHandle, attempt: 
     // To find an idle connection takes no time; to make one does.
     let from = if lease.reused() { started } else { app.now() };
     exchange.arm(from.after(patience));
-    let sent = lease.send(encoded.request).await?;
+    let sent = pin!(lease.send(encoded.request)).await?;
     let (head, source) = Source::open(sent.response)?;
     if head.status != StatusCode::OK {
         exchange.arm(app.now().after(timeouts.between_tokens));
         return Err(refused(exchange, target, head.status, &head.headers, source).await);
     }
-    read(exchange, call, target, attempt, encoded.reading, &head.headers, source).await
+    pin!(read(exchange, call, target, attempt, encoded.reading, &head.headers, source)).await
 }
 
 async fn read(

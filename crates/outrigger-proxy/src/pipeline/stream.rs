@@ -193,7 +193,7 @@ impl ReplyStream {
             self.sign(at);
         }
         join(&mut self.out, 0);
-        self.queue.extend(self.out.drain(..));
+        self.queue.extend(self.out.pop());
         self.done |= seen.done;
         if let Some(error) = seen.error {
             let target = self
@@ -237,7 +237,7 @@ impl ReplyStream {
                     self.sign(self.out.len() - 1);
                 }
                 join(&mut self.out, 0);
-                self.queue.extend(self.out.drain(..));
+                self.queue.extend(self.out.pop());
                 end == End::Complete || self.done
             }
             None => true,
