@@ -335,8 +335,8 @@ fn closing_quote(body: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether exactly one backslash stands before each quote in `block`; `from` starts two bytes earlier. Compiles to vector instructions
-/// without a branch.
+/// Whether exactly one backslash stands before each quote in `block`; `from` starts two bytes earlier.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches it compiles to vector instructions")]
 fn all_escaped(from: &[u8], block: &[u8; BLOCK]) -> bool {
     let (Some(second), Some(first)) = (from.first_chunk::<BLOCK>(), from.get(1..).and_then(<[u8]>::first_chunk::<BLOCK>)) else {
         return false;
