@@ -192,7 +192,12 @@ fn the_body_must_be_one_object_and_nothing_behind_it() {
     }
     assert_eq!(chat("{}"), Err(ScanError::NoModel));
     assert_eq!(chat(r#"{"model":""}"#), Err(ScanError::NoModel));
-    assert_eq!(scan(b"{\"model\":\"\xff\"}", Endpoint::Chat), Err(ScanError::NotUtf8 { at: 10 }));
+    for text in ["", "plain text ", "größer, 中文 and 😀 "] {
+        let good = format!(r#"{{"model":"{}"#, text.repeat(99));
+        let bad = [good.as_bytes(), b"\xff\"}"].concat();
+        assert_eq!(scan(&bad, Endpoint::Chat), Err(ScanError::NotUtf8 { at: good.len() }), "{text}");
+        assert!(chat(&format!(r#"{good}m"}}"#)).is_ok(), "{text}");
+    }
 }
 
 #[test]
