@@ -313,8 +313,8 @@ impl Dispatch {
         &self.tried
     }
 
-    /// The first that has not ended.
-    fn running(&self) -> Option<AttemptId> {
+    /// The oldest attempt that has not ended.
+    pub fn running(&self) -> Option<AttemptId> {
         let running = self.tried.iter().find(|tried| tried.ended.is_none());
         running.map(|tried| tried.attempt.id)
     }

@@ -258,8 +258,10 @@ impl Driver<'_> {
 
 impl Drop for Driver<'_> {
     fn drop(&mut self) {
-        let now = self.exchange.app.now();
-        self.dispatch.abandon(&mut self.exchange.app.health(), now);
+        if self.dispatch.running().is_some() {
+            let now = self.exchange.app.now();
+            self.dispatch.abandon(&mut self.exchange.app.health(), now);
+        }
     }
 }
 
