@@ -47,7 +47,11 @@ pub struct Sidecar {
 }
 
 impl Mount {
-    fn new(folder: PathBuf) -> anyhow::Result<Self> {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// The folder is there already, or cannot be made.
+    pub fn new(folder: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir(&folder)?;
         let mount = Self {
             folder,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use outrigger_tests::published;
+use outrigger_tests::{Mount, published};
 
 use super::rig::root;
 
@@ -56,9 +56,6 @@ fn fill(folder: &Path, files: &BTreeMap<String, impl AsRef<[u8]>>) -> anyhow::Re
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
-    fs::create_dir(folder)?;
-    for (name, bytes) in files {
-        fs::write(folder.join(name), bytes)?;
-    }
+    Mount::new(folder.to_owned())?.swap(files);
     Ok(())
 }

@@ -31,7 +31,6 @@ pub(crate) async fn serve(
     let surface = surface::of(&head.method, head.uri.path());
     let exchange = Exchange::open(app, timer, surface::dialect(&surface, &head.headers));
     let response = match surface {
-        // Pinned where it is made, as what it awaits is: to await it by value is to copy it first.
         Surface::Call(api) => pin!(call(exchange, api, head.headers, body)).await,
         Surface::Models => listing::all(&exchange),
         Surface::Model(id) => match listing::one(&exchange, id) {

@@ -4,6 +4,8 @@
 //! accept ─► admit ─► decode ─► plan ─► attempt ⟲ translate ─► stream ─► account
 //!   fault ◄──┴─────────┴────────┴────────┘                      (the body owns the ledger)
 //! ```
+//!
+//! Large futures are pinned where they are made, `pin!(stage()).await`: to await one by value is to copy it first.
 
 pub(crate) mod accept;
 mod admit;

@@ -192,8 +192,7 @@ impl ReplyStream {
         if let Some(at) = seen.done_at {
             self.sign(at);
         }
-        join(&mut self.out, 0);
-        self.queue.extend(self.out.pop());
+        self.pass_on();
         self.done |= seen.done;
         if let Some(error) = seen.error {
             let target = self
@@ -210,6 +209,12 @@ impl ReplyStream {
             }
             self.close(class);
         }
+    }
+
+    /// Queues what leaves of one chunk, as the one piece that joining makes of it.
+    fn pass_on(&mut self) {
+        join(&mut self.out, 0);
+        self.queue.extend(self.out.pop());
     }
 
     /// Puts the account as it stands before the end event of a chat stream, as a comment line: parsers skip it, people and logs do not.
@@ -236,8 +241,7 @@ impl ReplyStream {
                 if !self.done && end == End::Complete && !self.out.is_empty() {
                     self.sign(self.out.len() - 1);
                 }
-                join(&mut self.out, 0);
-                self.queue.extend(self.out.pop());
+                self.pass_on();
                 end == End::Complete || self.done
             }
             None => true,
